@@ -8,3 +8,8 @@ pub mod problem;
 
 pub use libp2p_identity::PeerId;
 pub use multiaddr::Multiaddr;
+pub mod card;
+pub mod dial;
+pub mod peer_book;
+pub use card::Card;
+pub use identity::Identity;

@@ -95,6 +95,15 @@ struct Pool {
     places: Arc<Semaphore>,
 }
 
+/// A place among the calls to a peer; held until the answer has been read.
+#[derive(Debug)]
+pub(crate) struct Place {
+    peer: PeerId,
+    pool: Arc<Pool>,
+    #[expect(dead_code, reason = "held for its drop")]
+    permit: OwnedSemaphorePermit,
+}
+
 #[derive(Debug)]
 struct Warm {
     sender: SendRequest<Body>,
@@ -110,28 +119,30 @@ impl Calls {
         }
     }
 
+    /// A place among the calls to a peer, waited for when all are taken.
+    pub(crate) async fn place(&self, peer: PeerId) -> Result<Place, CallError> {
+        let pool = self.pool(peer);
+        let permit = pool.places.clone().acquire_owned().await;
+        let permit = permit.map_err(|_| CallError::Stopping)?;
+        Ok(Place { peer, pool, permit })
+    }
+
     /// Sends `request` to a connected peer. The answer's head is there when this returns; its body
     /// follows. Dropping the future or the body resets the stream, which cancels the call over there.
     pub(crate) async fn send(
         &self,
-        peer: PeerId,
+        place: Place,
         mut request: Request<Body>,
     ) -> Result<Response<ResponseBody>, CallError> {
-        let pool = self.pool(peer);
-        let place = pool
-            .places
-            .clone()
-            .acquire_owned()
-            .await
-            .map_err(|_| CallError::Stopping)?;
+        let peer = place.peer;
         prepare(&peer, &mut request);
-        while let Some(mut warm) = pool.take() {
+        while let Some(mut warm) = place.pool.take() {
             // The stream of an answer that was just read is marked free by its own task a moment later.
             if !matches!(timeout(SETTLE, warm.ready()).await, Ok(Ok(()))) {
                 continue;
             }
             match warm.try_send_request(request).await {
-                Ok(response) => return Ok(answered(response, warm, pool, place)),
+                Ok(response) => return Ok(answered(response, warm, place)),
                 Err(mut error) => match error.take_message() {
                     Some(unsent) => request = unsent,
                     None => {
@@ -143,7 +154,7 @@ impl Calls {
         }
         let mut sender = self.fresh(peer).await?;
         match sender.send_request(request).await {
-            Ok(response) => Ok(answered(response, sender, pool, place)),
+            Ok(response) => Ok(answered(response, sender, place)),
             Err(source) => Err(CallError::Lost { peer, source }),
         }
     }
@@ -241,8 +252,7 @@ fn prepare(peer: &PeerId, request: &mut Request<Body>) {
 fn answered(
     response: Response<hyper::body::Incoming>,
     sender: SendRequest<Body>,
-    pool: Arc<Pool>,
-    place: OwnedSemaphorePermit,
+    place: Place,
 ) -> Response<ResponseBody> {
-    response.map(|body| ResponseBody::new(body, body::Lease::new(sender, pool, place)))
+    response.map(|body| ResponseBody::new(body, body::Lease::new(sender, place)))
 }

@@ -147,8 +147,9 @@ impl Mesh {
         peer: PeerId,
         request: Request<Body>,
     ) -> Result<Response<ResponseBody>, CallError> {
+        let place = self.calls.place(peer).await?;
         self.connect(peer).await?;
-        self.calls.send(peer, request).await
+        self.calls.send(place, request).await
     }
 
     /// Makes sure that there is a connection to a peer, within [`CONNECT_TIMEOUT`].

@@ -9,6 +9,7 @@ mod handler;
 
 use std::{
     collections::HashMap,
+    io::ErrorKind,
     pin::Pin,
     sync::{
         Arc, PoisonError, RwLock,
@@ -23,6 +24,7 @@ use libp2p::{Stream, StreamProtocol};
 use peerage_core::PeerId;
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 pub(crate) use behaviour::Behaviour;
 
@@ -41,6 +43,9 @@ pub(crate) const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct PeerStream {
     stream: Stream,
     traffic: Arc<Traffic>,
+    /// Yamux does not wake the readers of a connection that this side closes (0.14, `closing.rs`), so
+    /// the end of the connection is heard of here.
+    ended: Pin<Box<WaitForCancellationFutureOwned>>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -107,7 +112,15 @@ pub(crate) struct Streams {
 struct Link {
     opens: mpsc::Sender<Open>,
     places: Arc<Semaphore>,
+    line: Line,
+}
+
+/// What the streams of one connection share.
+#[derive(Clone, Debug, Default)]
+struct Line {
     traffic: Arc<Traffic>,
+    /// Cancelled when the connection has ended.
+    ended: CancellationToken,
 }
 
 /// A wish for a stream, sent to a connection's task.
@@ -141,11 +154,7 @@ impl Streams {
         let stream = answer
             .await
             .map_err(|_| OpenError::Broken("it was closed meanwhile".into()))??;
-        Ok(PeerStream {
-            stream,
-            traffic: link.traffic,
-            _place: place,
-        })
+        Ok(PeerStream::new(stream, &link.line, place))
     }
 
     /// Whether there is a connection to open streams over.
@@ -164,7 +173,7 @@ impl Streams {
         links
             .iter()
             .map(|(peer, link)| {
-                let (bytes_in, bytes_out) = link.traffic.take();
+                let (bytes_in, bytes_out) = link.line.traffic.take();
                 (*peer, bytes_in, bytes_out)
             })
             .filter(|(_, bytes_in, bytes_out)| bytes_in + bytes_out > 0)
@@ -235,6 +244,29 @@ pub(crate) fn new(
     (factory, accepts)
 }
 
+impl PeerStream {
+    fn new(stream: Stream, line: &Line, place: OwnedSemaphorePermit) -> Self {
+        Self {
+            stream,
+            traffic: line.traffic.clone(),
+            ended: Box::pin(line.ended.clone().cancelled_owned()),
+            _place: place,
+        }
+    }
+
+    /// What would wait is over when the connection is.
+    fn or_ended<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        io: Poll<std::io::Result<T>>,
+    ) -> Poll<std::io::Result<T>> {
+        if io.is_pending() && self.ended.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(ErrorKind::ConnectionAborted.into()));
+        }
+        io
+    }
+}
+
 impl AsyncRead for PeerStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -245,7 +277,7 @@ impl AsyncRead for PeerStream {
         if let Poll::Ready(Ok(n)) = &read {
             self.traffic.bytes_in.fetch_add(*n as u64, Ordering::Relaxed);
         }
-        read
+        self.or_ended(cx, read)
     }
 }
 
@@ -259,14 +291,16 @@ impl AsyncWrite for PeerStream {
         if let Poll::Ready(Ok(n)) = &written {
             self.traffic.bytes_out.fetch_add(*n as u64, Ordering::Relaxed);
         }
-        written
+        self.or_ended(cx, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.or_ended(cx, flushed)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_close(cx)
+        let closed = Pin::new(&mut self.stream).poll_close(cx);
+        self.or_ended(cx, closed)
     }
 }

@@ -319,4 +319,5 @@ pub(crate) fn name_configured(book: &Book, peers: &[(PeerId, Multiaddr)]) {
     }
 }
 
-pub(crate) use listen::{ListenError, begin as listen};
+pub use listen::ListenError;
+pub(crate) use listen::begin as listen;

@@ -6,7 +6,7 @@ use libp2p::{
     Swarm, SwarmBuilder, Transport as _,
     core::{transport::MemoryTransport, upgrade},
     identity::Keypair,
-    noise, quic,
+    noise,
     swarm::Config,
     tcp, tls, yamux,
 };

@@ -2,7 +2,6 @@
 
 use std::{
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -10,9 +9,8 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use hyper::{body::Incoming, client::conn::http1::SendRequest};
-use tokio::sync::OwnedSemaphorePermit;
 
-use super::Pool;
+use super::Place;
 
 /// An error of a body, whatever its source.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -31,26 +29,17 @@ pub struct ResponseBody {
 #[derive(Debug)]
 pub(super) struct Lease {
     sender: SendRequest<Body>,
-    pool: Arc<Pool>,
-    _place: OwnedSemaphorePermit,
+    place: Place,
 }
 
 impl Lease {
-    pub(super) fn new(
-        sender: SendRequest<Body>,
-        pool: Arc<Pool>,
-        place: OwnedSemaphorePermit,
-    ) -> Self {
-        Self {
-            sender,
-            pool,
-            _place: place,
-        }
+    pub(super) fn new(sender: SendRequest<Body>, place: Place) -> Self {
+        Self { sender, place }
     }
 
     /// The answer has been read to its end: the stream is free for the next call.
     fn finish(self) {
-        self.pool.give_back(self.sender);
+        self.place.pool.give_back(self.sender);
     }
 }
 

@@ -19,7 +19,7 @@ use peerage_core::dial;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::{
-    Link, MAX_OPENING, MAX_OUTBOUND, Protocol, Streams, Traffic,
+    Line, Link, MAX_OPENING, MAX_OUTBOUND, Protocol, Streams,
     handler::{Handler, Keep},
 };
 
@@ -106,11 +106,11 @@ impl Behaviour {
 
     fn handler(&mut self, peer: PeerId, id: ConnectionId, outbound: bool) -> Handler {
         let (opens, wishes) = mpsc::channel(MAX_OPENING);
-        let traffic = Arc::new(Traffic::default());
+        let line = Line::default();
         let link = Link {
             opens,
             places: Arc::new(Semaphore::new(MAX_OUTBOUND)),
-            traffic: traffic.clone(),
+            line: line.clone(),
         };
         self.connections.entry(peer).or_default().push(Connection { id, outbound, link });
         Handler::new(
@@ -118,7 +118,7 @@ impl Behaviour {
             self.streams.clone(),
             self.protocols.clone(),
             wishes,
-            traffic,
+            line,
         )
     }
 

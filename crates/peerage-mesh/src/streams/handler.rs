@@ -19,7 +19,7 @@ use peerage_core::PeerId;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::{
-    MAX_INBOUND, OPEN_TIMEOUT, Open, OpenError, PeerStream, Protocol, Streams, Traffic,
+    Line, MAX_INBOUND, OPEN_TIMEOUT, Open, OpenError, PeerStream, Protocol, Streams,
 };
 
 /// Told by the behaviour.
@@ -39,19 +39,19 @@ pub(crate) struct Handler {
     protocols: Arc<[Protocol]>,
     opens: mpsc::Receiver<Open>,
     inbound: Arc<Semaphore>,
-    traffic: Arc<Traffic>,
+    line: Line,
     /// What the peer says that it speaks: tells "busy" from "does not speak it".
     spoken: Vec<StreamProtocol>,
     keep: Keep,
 }
 
 impl Handler {
-    pub(crate) fn new(
+    pub(super) fn new(
         peer: PeerId,
         streams: Streams,
         protocols: Arc<[Protocol]>,
         opens: mpsc::Receiver<Open>,
-        traffic: Arc<Traffic>,
+        line: Line,
     ) -> Self {
         Self {
             peer,
@@ -59,7 +59,7 @@ impl Handler {
             protocols,
             opens,
             inbound: Arc::new(Semaphore::new(MAX_INBOUND)),
-            traffic,
+            line,
             spoken: Vec::new(),
             keep: Keep::Up,
         }
@@ -69,11 +69,7 @@ impl Handler {
         let queue = self.protocols.iter().find(|p| p.name == *protocol);
         let place = self.inbound.clone().try_acquire_owned();
         if let (Some(Protocol { queue, .. }), Ok(place)) = (queue, place) {
-            let stream = PeerStream {
-                stream,
-                traffic: self.traffic.clone(),
-                _place: place,
-            };
+            let stream = PeerStream::new(stream, &self.line, place);
             if queue.try_send((self.peer, stream)).is_ok() {
                 return;
             }
@@ -93,6 +89,12 @@ impl Handler {
             StreamUpgradeError::Io(error) => OpenError::Broken(error.to_string()),
             StreamUpgradeError::Apply(never) => match never {},
         }
+    }
+}
+
+impl Drop for Handler {
+    fn drop(&mut self) {
+        self.line.ended.cancel();
     }
 }
 
