@@ -1,1 +1,10 @@
-//! Peerage.
+//! The ideas of Peerage as data and decisions.
+
+pub mod address;
+pub mod did;
+pub mod fingerprint;
+pub mod identity;
+pub mod problem;
+
+pub use libp2p_identity::PeerId;
+pub use multiaddr::Multiaddr;
