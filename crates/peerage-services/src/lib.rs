@@ -1,1 +1,3 @@
 //! Peerage.
+
+pub mod api;
