@@ -1,1 +1,3 @@
-//! Peerage.
+//! What a node answers: one module per service.
+
+pub mod mcp;
