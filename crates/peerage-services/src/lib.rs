@@ -1,3 +1,4 @@
-//! Peerage.
+//! What a Peerage node answers: one module for each service.
 
 pub mod api;
+pub mod mcp;
