@@ -3,7 +3,9 @@
 pub mod address;
 pub mod did;
 pub mod fingerprint;
+pub mod grant;
 pub mod identity;
+mod jws;
 pub mod problem;
 
 pub use libp2p_identity::PeerId;
