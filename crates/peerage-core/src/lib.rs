@@ -5,6 +5,7 @@ pub mod did;
 pub mod fingerprint;
 pub mod grant;
 pub mod identity;
+pub mod invite;
 mod jws;
 pub mod problem;
 

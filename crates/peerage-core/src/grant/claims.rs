@@ -79,6 +79,10 @@ impl Payload {
 
     /// Reads a payload and checks what can be said of it alone.
     pub(super) fn parse(json: &[u8]) -> Result<Self, String> {
+        // Serde would also take an array with the fields in order, which no other reader does.
+        if json.first() != Some(&b'{') {
+            return Err("it is not a JSON object".to_owned());
+        }
         let payload: Self = serde_json::from_slice(json).map_err(|error| error.to_string())?;
         payload.check()?;
         Ok(payload)

@@ -329,7 +329,9 @@ fn a_malformed_payload_is_refused() {
     assert!(refused(|p| p["jti"] = json!("a b")).contains("jti"));
     assert!(refused(|p| p["prf"] = Value::Null).contains("null"));
     assert!(refused(|p| p["prf"] = json!("00FF".repeat(8))).contains("32 characters"));
-    assert!(refused(|p| *p = json!([])).contains("invalid"));
+    assert!(
+        refused(|p| *p = p.as_object().unwrap().values().cloned().collect()).contains("object")
+    );
     // The neutral element of the curve: with it, anybody could sign.
     let point = [&[0xed, 0x01, 0x01][..], &[0; 31]].concat();
     let weak = format!("did:key:z{}", bs58::encode(point).into_string());
