@@ -3,7 +3,10 @@
 pub mod address;
 pub mod did;
 pub mod fingerprint;
+pub mod grant;
 pub mod identity;
+pub mod invite;
+mod jws;
 pub mod problem;
 
 pub use libp2p_identity::PeerId;
