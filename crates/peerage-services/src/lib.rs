@@ -1,1 +1,3 @@
-//! Peerage.
+//! What a node answers: one module per feature.
+
+pub mod mcp;
