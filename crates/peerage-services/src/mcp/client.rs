@@ -24,6 +24,7 @@ use rmcp::model::{
 use serde_json::{Map, Value};
 use tokio::{sync::Mutex, time::Instant};
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 
 use self::session::Session;
 pub use self::{
@@ -63,6 +64,15 @@ pub trait HttpCall: Send + Sync + 'static {
     ///
     /// A [`Problem`] when no answer came: nobody reached, refused on the way.
     async fn call(&self, request: http::Request<Body>) -> Result<http::Response<Body>, Problem>;
+}
+
+/// A server of this node itself, called without leaving it.
+#[async_trait]
+impl HttpCall for axum::Router {
+    async fn call(&self, request: http::Request<Body>) -> Result<http::Response<Body>, Problem> {
+        let Ok(response) = self.clone().oneshot(request).await;
+        Ok(response)
+    }
 }
 
 /// How one call is to be made.
