@@ -153,7 +153,11 @@ impl Handler {
 fn failure(error: ToolCallError) -> Result<CallToolResult, ErrorData> {
     let problem = match error {
         ToolCallError::Rpc(error) => {
-            return Err(ErrorData::new(ErrorCode(error.code), error.message, error.data));
+            return Err(ErrorData::new(
+                ErrorCode(error.code),
+                error.message,
+                error.data,
+            ));
         }
         ToolCallError::Problem(problem) => problem,
     };
@@ -194,7 +198,9 @@ impl ServerHandler for Handler {
                 .ok_or_else(|| ErrorData::invalid_params("unknown cursor", None))?,
         };
         let to = tools.len().min(from + PAGE);
-        let page = tools[from..to].iter().map(|whole| self.shared.marker.tool(whole));
+        let page = tools[from..to]
+            .iter()
+            .map(|whole| self.shared.marker.tool(whole));
         let mut result = ListToolsResult::with_all_items(page.collect());
         result.next_cursor = (to < tools.len()).then(|| to.to_string());
         Ok(result)

@@ -7,7 +7,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::{AggregateConfig, MAX_LISTED, ServerEntry, meta};
-use crate::mcp::names::{Coordinates, tool_name};
+use crate::mcp::names::{Coordinates, Names, tool_name};
 
 /// One tool of the aggregate.
 #[derive(Clone, Debug)]
@@ -70,24 +70,23 @@ impl Listing {
 }
 
 fn name_all(servers: &[ServerEntry]) -> BTreeMap<String, Listed> {
-    let mut tools = BTreeMap::new();
-    let mut ambiguous = Vec::new();
-    for entry in servers {
-        for tool in &entry.tools {
-            let Some((name, listed)) = name_one(entry, tool) else {
-                continue;
-            };
-            match tools.get(&name) {
-                Some(Listed { at, .. }) if *at != listed.at => ambiguous.push(name),
-                // A server that lists a tool twice means the first.
-                Some(_) => {}
-                None => drop(tools.insert(name, listed)),
-            }
-        }
-    }
-    for name in ambiguous {
+    let listed: Vec<_> = servers
+        .iter()
+        .flat_map(|entry| entry.tools.iter().filter_map(|tool| name_one(entry, tool)))
+        .collect();
+    let names = listed
+        .iter()
+        .map(|(_, tool)| (tool.peer_name.as_str(), tool.at.clone()));
+    let names = Names::build(names);
+    for name in names.ambiguous() {
         tracing::warn!(%name, "two tools claim one name: neither is offered");
-        tools.remove(&name);
+    }
+    let mut tools = BTreeMap::new();
+    for (name, tool) in listed {
+        if names.lookup(&name).is_some() {
+            // A server that lists a tool twice means the first.
+            tools.entry(name).or_insert(tool);
+        }
     }
     tools
 }
@@ -129,7 +128,10 @@ fn check(tool: &Value) -> Result<(), String> {
     }
     match typed.input_schema.get("type").and_then(Value::as_str) {
         Some("object") => Ok(()),
-        _ => Err(format!("the input schema of {} is not for an object", typed.name)),
+        _ => Err(format!(
+            "the input schema of {} is not for an object",
+            typed.name
+        )),
     }
 }
 

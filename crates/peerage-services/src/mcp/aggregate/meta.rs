@@ -56,7 +56,7 @@ pub(super) fn tools() -> Vec<Value> {
             "name": DESCRIBE,
             "title": "Describe a tool",
             "description": "Tells what a tool does and which arguments it takes.",
-            "inputSchema": {"type": "object", "properties": {"name": name.clone()}, "required": ["name"]},
+            "inputSchema": {"type": "object", "properties": {"name": name}, "required": ["name"]},
             "annotations": {"readOnlyHint": true, "openWorldHint": false}
         }),
         json!({
@@ -82,12 +82,24 @@ pub(super) fn search(listing: &Listing, arguments: &Map<String, Value>) -> CallT
     let limit = limit.map_or(FOUND, |limit| usize::try_from(limit).unwrap_or(MAX_FOUND));
     let found = search::search(listing, query, limit.clamp(1, MAX_FOUND));
     let mut lines = String::new();
-    for Found { name, line, reachable } in &found {
-        let away = if *reachable { "" } else { " (not reachable now)" };
+    for Found {
+        name,
+        line,
+        reachable,
+    } in &found
+    {
+        let away = if *reachable {
+            ""
+        } else {
+            " (not reachable now)"
+        };
         let _ = writeln!(lines, "{name}{away}: {line}");
     }
     if found.is_empty() {
-        lines = format!("No tool fits {query:?}. There are {}.", listing.iter().count());
+        lines = format!(
+            "No tool fits {query:?}. There are {}.",
+            listing.iter().count()
+        );
     }
     CallToolResult::success(vec![ContentBlock::text(lines.trim_end())])
 }
@@ -115,5 +127,8 @@ pub(super) fn unknown(listing: &Listing, name: &str) -> String {
 }
 
 pub(super) fn text<'a>(arguments: &'a Map<String, Value>, key: &str) -> &'a str {
-    arguments.get(key).and_then(Value::as_str).unwrap_or_default()
+    arguments
+        .get(key)
+        .and_then(Value::as_str)
+        .unwrap_or_default()
 }

@@ -23,7 +23,10 @@ pub(super) struct Marker(String);
 impl Marker {
     pub(super) fn new() -> Self {
         let key: [u8; 16] = rand::random();
-        Self(format!("peerage-whole-{}", data_encoding::HEXLOWER.encode(&key)))
+        Self(format!(
+            "peerage-whole-{}",
+            data_encoding::HEXLOWER.encode(&key)
+        ))
     }
 
     pub(super) fn result(&self, whole: Value) -> CallToolResult {
@@ -58,7 +61,9 @@ impl Marker {
     }
 
     fn replace(&self, object: &mut Value) {
-        let carried = object.get_mut("_meta").and_then(|meta| meta.get_mut(&self.0));
+        let carried = object
+            .get_mut("_meta")
+            .and_then(|meta| meta.get_mut(&self.0));
         if let Some(whole) = carried.map(Value::take) {
             *object = whole;
         }
@@ -121,7 +126,9 @@ impl Lines {
                 Some(Ok(chunk)) if self.waiting.len() + chunk.len() > MAX_LINE => {
                     self.ended = true;
                     self.waiting.clear();
-                    return Some(Err(axum::Error::new(std::io::Error::other("a line is too long"))));
+                    return Some(Err(axum::Error::new(std::io::Error::other(
+                        "a line is too long",
+                    ))));
                 }
                 Some(Ok(chunk)) => self.waiting.extend_from_slice(&chunk),
                 Some(Err(error)) => {

@@ -17,18 +17,24 @@ use crate::mcp::functions::FunctionServer;
 
 fn functions() -> FunctionServer {
     FunctionServer::new("test")
-        .tool("greet", "Greets.", |(): ()| async { Ok::<_, String>("hello") })
-        .tool_with_progress("count", "Counts.", |(): (), sink: ProgressSink| async move {
-            for step in 1..=20 {
-                sink.send(Progress {
-                    progress: step.into(),
-                    total: Some(20.0),
-                    message: Some(format!("step {step}")),
-                });
-                tokio::task::yield_now().await;
-            }
-            Ok::<_, String>("counted")
+        .tool("greet", "Greets.", |(): ()| async {
+            Ok::<_, String>("hello")
         })
+        .tool_with_progress(
+            "count",
+            "Counts.",
+            |(): (), sink: ProgressSink| async move {
+                for step in 1..=20 {
+                    sink.send(Progress {
+                        progress: step.into(),
+                        total: Some(20.0),
+                        message: Some(format!("step {step}")),
+                    });
+                    tokio::task::yield_now().await;
+                }
+                Ok::<_, String>("counted")
+            },
+        )
 }
 
 /// Answers as a server of the protocol before the current one does.
@@ -104,13 +110,18 @@ where
     F: Fn(&Value) -> http::Response<Body> + Send + Sync + 'static,
 {
     async fn call(&self, request: http::Request<Body>) -> Result<http::Response<Body>, Problem> {
-        let body = axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap();
+        let body = axum::body::to_bytes(request.into_body(), 1 << 20)
+            .await
+            .unwrap();
         let message: Value = serde_json::from_slice(&body).unwrap_or_default();
         if message["method"] == "server/discover" {
-            return Ok(answer(&message, &json!({
-                "resultType": "complete", "supportedVersions": ["2026-07-28"],
-                "capabilities": {"tools": {}}, "ttlMs": 0, "cacheScope": "private"
-            })));
+            return Ok(answer(
+                &message,
+                &json!({
+                    "resultType": "complete", "supportedVersions": ["2026-07-28"],
+                    "capabilities": {"tools": {}}, "ttlMs": 0, "cacheScope": "private"
+                }),
+            ));
         }
         Ok((self.0)(&message))
     }
@@ -132,7 +143,9 @@ async fn both_protocols_list_and_call() {
         let client = client(router, &tasks);
         let tools = client.list_tools().await.unwrap();
         assert_eq!(tools[1]["name"], "greet");
-        let result = client.call_tool("greet", Map::new(), CallOptions::default()).await;
+        let result = client
+            .call_tool("greet", Map::new(), CallOptions::default())
+            .await;
         assert_eq!(result.unwrap()["content"][0]["text"], "hello");
     }
     tasks.stop().await;
@@ -145,8 +158,14 @@ async fn progress_comes_in_order() {
     for router in [modern.clone(), legacy(modern)] {
         let client = client(router, &tasks);
         let (sink, mut progresses) = ProgressSink::new();
-        let options = CallOptions { progress: Some(sink), ..CallOptions::default() };
-        client.call_tool("count", Map::new(), options).await.unwrap();
+        let options = CallOptions {
+            progress: Some(sink),
+            ..CallOptions::default()
+        };
+        client
+            .call_tool("count", Map::new(), options)
+            .await
+            .unwrap();
         let mut steps = Vec::new();
         while let Some(progress) = progresses.try_next() {
             steps.push(progress.progress);
@@ -169,10 +188,16 @@ async fn nothing_of_a_result_or_tool_is_lost() {
     let known = json!({"content": [{"type": "text", "text": "t", "x-extra": true}], "x-more": 1});
     let (list, first, second) = (tool.clone(), odd.clone(), known.clone());
     let server = ByHand(move |request: &Value| {
-        match (request["method"].as_str(), request["params"]["name"].as_str()) {
-            (Some("tools/list"), _) => answer(request, &json!({
-                "resultType": "complete", "tools": [list], "ttlMs": 0, "cacheScope": "private"
-            })),
+        match (
+            request["method"].as_str(),
+            request["params"]["name"].as_str(),
+        ) {
+            (Some("tools/list"), _) => answer(
+                request,
+                &json!({
+                    "resultType": "complete", "tools": [list], "ttlMs": 0, "cacheScope": "private"
+                }),
+            ),
             (_, Some("odd")) => answer(request, &first),
             _ => answer(request, &second),
         }
@@ -187,9 +212,14 @@ async fn nothing_of_a_result_or_tool_is_lost() {
 
 #[tokio::test]
 async fn a_list_without_end_is_refused() {
-    let server = ByHand(|request: &Value| answer(request, &json!({
-        "resultType": "complete", "tools": [], "nextCursor": "more", "ttlMs": 0, "cacheScope": "private"
-    })));
+    let server = ByHand(|request: &Value| {
+        answer(
+            request,
+            &json!({
+                "resultType": "complete", "tools": [], "nextCursor": "more", "ttlMs": 0, "cacheScope": "private"
+            }),
+        )
+    });
     let tasks = Tasks::new();
     let Err(ToolCallError::Problem(problem)) = client(server, &tasks).list_tools().await else {
         panic!("it listed");
@@ -219,11 +249,18 @@ async fn a_refusal_arrives_whole() {
         }
     }
     let tasks = Tasks::new();
-    let refused = client(Refusing, &tasks).call_tool("t", Map::new(), within(5_000)).await;
+    let refused = client(Refusing, &tasks)
+        .call_tool("t", Map::new(), within(5_000))
+        .await;
     let refused = problem(refused);
-    assert_eq!((refused.status, refused.code.as_str()), (403, "not_a_member"));
+    assert_eq!(
+        (refused.status, refused.code.as_str()),
+        (403, "not_a_member")
+    );
     assert_eq!(refused.hint.as_deref(), Some("ask for an invite"));
-    let unreachable = client(Unreachable, &tasks).call_tool("t", Map::new(), within(5_000)).await;
+    let unreachable = client(Unreachable, &tasks)
+        .call_tool("t", Map::new(), within(5_000))
+        .await;
     assert_eq!(problem(unreachable).code, "unreachable");
 }
 
@@ -231,7 +268,9 @@ async fn a_refusal_arrives_whole() {
 async fn the_servers_own_errors_stay_its_own() {
     let tasks = Tasks::new();
     let client = client(functions().into_router(&tasks), &tasks);
-    let error = client.call_tool("none", Map::new(), CallOptions::default()).await;
+    let error = client
+        .call_tool("none", Map::new(), CallOptions::default())
+        .await;
     let Err(ToolCallError::Rpc(error)) = error else {
         panic!("{error:?}");
     };
@@ -283,7 +322,11 @@ async fn progress_extends_the_deadline() {
         |(): (), sink: ProgressSink| async move {
             for step in 0..6 {
                 tokio::time::sleep(Duration::from_millis(100)).await;
-                sink.send(Progress { progress: step.into(), total: None, message: None });
+                sink.send(Progress {
+                    progress: step.into(),
+                    total: None,
+                    message: None,
+                });
             }
             Ok::<_, String>("done")
         },
@@ -361,7 +404,11 @@ async fn an_idle_session_closes_and_a_later_call_opens_another() {
     let client = McpClient::with_idle(Arc::new(http.clone()), "/", &tasks, idle);
     let call = || client.call_tool("greet", Map::new(), CallOptions::default());
     call().await.unwrap();
-    http.deletes.subscribe().wait_for(|deletes| *deletes == 1).await.unwrap();
+    http.deletes
+        .subscribe()
+        .wait_for(|deletes| *deletes == 1)
+        .await
+        .unwrap();
     call().await.unwrap();
 }
 

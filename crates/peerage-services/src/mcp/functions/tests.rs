@@ -18,8 +18,12 @@ fn client(tasks: &Tasks) -> McpClient {
         .tool("pair", "Makes a pair.", |(): ()| async {
             Ok::<_, String>(json!({"left": 1, "right": 2}))
         })
-        .tool("greet", "Greets.", |(): ()| async { Ok::<_, String>("hello") })
-        .tool("fail", "Fails.", |(): ()| async { Err::<(), _>("it rained") });
+        .tool("greet", "Greets.", |(): ()| async {
+            Ok::<_, String>("hello")
+        })
+        .tool("fail", "Fails.", |(): ()| async {
+            Err::<(), _>("it rained")
+        });
     McpClient::new(Arc::new(server.into_router(tasks)), "/", tasks)
 }
 
@@ -32,7 +36,10 @@ async fn functions_are_tools() {
     let tasks = Tasks::new();
     let client = client(&tasks);
     let tools = client.list_tools().await.unwrap();
-    let names: Vec<_> = tools.iter().map(|tool| tool["name"].as_str().unwrap()).collect();
+    let names: Vec<_> = tools
+        .iter()
+        .map(|tool| tool["name"].as_str().unwrap())
+        .collect();
     assert_eq!(names, ["fail", "greet", "pair", "sum"]);
     assert_eq!(tools[3]["description"], "Adds numbers.");
     assert_eq!(
@@ -61,7 +68,10 @@ async fn answers_become_results() {
     let greet = call("greet", json!({})).await.unwrap();
     assert_eq!(greet["content"][0]["text"], "hello");
     let fail = call("fail", json!({})).await.unwrap();
-    assert_eq!((&fail["isError"], &fail["content"][0]["text"]), (&json!(true), &json!("it rained")));
+    assert_eq!(
+        (&fail["isError"], &fail["content"][0]["text"]),
+        (&json!(true), &json!("it rained"))
+    );
     let wrong = call("sum", json!({"numbers": "many"})).await.unwrap();
     assert_eq!(wrong["isError"], true);
     let unknown = call("nothing", json!({})).await;
