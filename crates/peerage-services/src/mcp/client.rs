@@ -24,6 +24,7 @@ use rmcp::model::{
 use serde_json::{Map, Value};
 use tokio::{sync::Mutex, time::Instant};
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 
 use self::session::Session;
 pub use self::{
@@ -63,6 +64,15 @@ pub trait HttpCall: Send + Sync + 'static {
     ///
     /// A [`Problem`] when no answer came: nobody reached, refused on the way.
     async fn call(&self, request: http::Request<Body>) -> Result<http::Response<Body>, Problem>;
+}
+
+/// A server of this node itself, called without leaving it.
+#[async_trait]
+impl HttpCall for axum::Router {
+    async fn call(&self, request: http::Request<Body>) -> Result<http::Response<Body>, Problem> {
+        let Ok(response) = self.clone().oneshot(request).await;
+        Ok(response)
+    }
 }
 
 /// How one call is to be made.
@@ -145,17 +155,19 @@ impl McpClient {
         let mut cursor: Option<String> = None;
         let mut bytes = 0;
         for _ in 0..MAX_PAGES {
-            let mut request = ListToolsRequest::default();
-            request.params = cursor.take().map(|cursor| {
-                let mut params = PaginatedRequestParams::default();
-                params.cursor = Some(cursor);
-                params
-            });
-            let mut page = self.request(request.into(), &CallOptions::default()).await?;
+            let request = ListToolsRequest::with_param(
+                PaginatedRequestParams::default().with_cursor(cursor.take()),
+            );
+            let mut page = self
+                .request(request.into(), &CallOptions::default())
+                .await?;
             let Some(Value::Array(items)) = page.get_mut("tools").map(Value::take) else {
                 return Err(error::bad_answer("the list of tools has no `tools`").into());
             };
-            bytes += items.iter().map(|tool| tool.to_string().len()).sum::<usize>();
+            bytes += items
+                .iter()
+                .map(|tool| tool.to_string().len())
+                .sum::<usize>();
             tools.extend(items);
             if tools.len() > MAX_TOOLS || bytes > MAX_LIST_BYTES {
                 return Err(error::bad_answer("the list of tools is too long").into());
@@ -207,9 +219,10 @@ impl McpClient {
     ) -> Result<Value, ToolCallError> {
         match self.attempt(request.clone(), options).await {
             // The session died under us before the request left.
-            Err(attempt) if !attempt.sent && attempt.stale => {
-                Ok(self.attempt(request, options).await.map_err(|it| it.error)?)
-            }
+            Err(attempt) if !attempt.sent && attempt.stale => Ok(self
+                .attempt(request, options)
+                .await
+                .map_err(|it| it.error)?),
             answer => answer.map_err(|attempt| attempt.error),
         }
     }
@@ -235,9 +248,8 @@ impl McpClient {
             return Ok(session.clone());
         }
         let inner = &self.inner;
-        let session = Arc::new(
-            Session::open(inner.http.clone(), inner.path.clone(), &inner.tasks).await?,
-        );
+        let session =
+            Arc::new(Session::open(inner.http.clone(), inner.path.clone(), &inner.tasks).await?);
         *slot = Some(session.clone());
         let watch = close_when_idle(Arc::downgrade(inner), Arc::downgrade(&session), inner.idle);
         inner.tasks.spawn("mcp session", watch);
@@ -276,7 +288,10 @@ async fn close_when_idle(client: Weak<Inner>, session: Weak<Session>, idle: Dura
         };
         let mut slot = client.session.lock().await;
         if session.idle_since() + idle <= Instant::now() {
-            if slot.as_ref().is_some_and(|held| Arc::ptr_eq(held, &session)) {
+            if slot
+                .as_ref()
+                .is_some_and(|held| Arc::ptr_eq(held, &session))
+            {
                 slot.take();
             }
             return;

@@ -7,7 +7,9 @@ use std::{
 };
 
 use peerage_core::problem::Problem;
-use rmcp::model::{ClientJsonRpcMessage, GetExtensions as _, GetMeta as _, ProgressToken, RequestId};
+use rmcp::model::{
+    ClientJsonRpcMessage, GetExtensions as _, GetMeta as _, ProgressToken, RequestId,
+};
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 use tokio::sync::Notify;

@@ -20,8 +20,7 @@ use rmcp::{
         ClientLifecycleMode, PeerRequestOptions, RunningService, serve_client_with_lifecycle_and_ct,
     },
     transport::{
-        StreamableHttpClientTransport,
-        common::client_side_sse::ExponentialBackoff,
+        StreamableHttpClientTransport, common::client_side_sse::ExponentialBackoff,
         streamable_http_client::StreamableHttpClientTransportConfig,
     },
 };
