@@ -10,9 +10,10 @@ mod jws;
 pub mod problem;
 
 pub use libp2p_identity::PeerId;
-pub use multiaddr::Multiaddr;
+pub use multiaddr::{self, Multiaddr};
 pub mod card;
 pub mod dial;
 pub mod peer_book;
+pub mod policy;
 pub use card::Card;
 pub use identity::Identity;

@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Card, Multiaddr, PeerId, dial};
+use crate::{Multiaddr, PeerId, card::Card, dial};
 
 /// Peers kept at the most; past it the stalest stranger makes room, and a new stranger is left out
 /// when nobody can.
@@ -138,7 +138,9 @@ pub struct PeerRecord {
 }
 
 impl PeerRecord {
-    fn new(now: Now) -> Self {
+    /// A peer of whom nothing is known yet.
+    #[must_use]
+    pub fn new(now: Now) -> Self {
         Self {
             addresses: Vec::new(),
             pinned: false,

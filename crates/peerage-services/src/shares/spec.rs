@@ -7,6 +7,7 @@ use peerage_core::{policy::Audience, problem::Problem};
 use peerage_mesh::Tasks;
 use serde::{Deserialize, Serialize};
 
+use crate::api::{Allow, ShareRequest};
 use crate::mcp::{Backend, CommandSpec, HttpUpstream, Limits, StdioServer};
 
 /// Characters of a share's name, at the most.
@@ -52,6 +53,35 @@ impl std::fmt::Debug for ShareSpec {
             .field("target", &self.target())
             .field("audience", &self.audience)
             .finish_non_exhaustive()
+    }
+}
+
+impl TryFrom<ShareRequest> for ShareSpec {
+    type Error = Problem;
+
+    /// The command is split as a shell would, and run without one.
+    fn try_from(request: ShareRequest) -> Result<Self, Problem> {
+        let mut command = match &request.command {
+            Some(line) => shell_words::split(line)
+                .map_err(|_| bad("the quotes of the command do not match"))?,
+            None => Vec::new(),
+        };
+        command.extend(request.args);
+        let audience = match request.allow {
+            Allow::One(one) => one.parse(),
+            Allow::Listed(list) => Audience::only(list),
+        };
+        Ok(Self {
+            name: request.name,
+            command,
+            url: request.url,
+            env: request.env,
+            cwd: request.cwd.map(PathBuf::from),
+            audience: audience.map_err(|error| {
+                Problem::new(400, "bad_audience", error.to_string())
+                    .hint("mesh, public, or a list of names (o://…) and keys")
+            })?,
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use axum::body::{Body, to_bytes};
 use http::{Request, header::CONTENT_TYPE};
 use peerage_core::{
     address::Address,
-    grant::{Chain, Grant},
+    grant::Chain,
     invite::{Invite, InviteError, InviteSecret},
     peer_book::{PeerEvent, Source},
     problem::Problem,
@@ -12,7 +12,7 @@ use peerage_core::{
 use serde::{Deserialize, Serialize};
 
 use super::JOIN_PATH;
-use crate::{context::Context, members::unix_now};
+use crate::{api::JoinView, context::Context, members::unix_now};
 
 /// Bytes of the answer, at the most.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -37,13 +37,13 @@ pub struct Joined {
     pub chain: Chain,
 }
 
-/// Redeems an invitation: from then on this node is a member, also after a restart. Returns the mesh's
-/// name and what was granted.
+/// Redeems an invitation: from then on this node is a member, also after a restart. Returns what
+/// was granted.
 ///
 /// # Errors
 ///
 /// `bad_invite`, `invite_expired`, `unreachable`, what the inviter refused, or the store's.
-pub async fn join(ctx: &Context, code: &str) -> Result<(Address, Grant, Invite), Problem> {
+pub async fn join(ctx: &Context, code: &str) -> Result<JoinView, Problem> {
     let invite = Invite::decode(code).map_err(|error| unusable(&error))?;
     if invite.is_expired_at(unix_now()) {
         let text = "the invitation has expired";
@@ -63,7 +63,12 @@ pub async fn join(ctx: &Context, code: &str) -> Result<(Address, Grant, Invite),
     let joined = redeem(ctx, &invite).await?;
     let grant = ctx.members.join(joined.mesh.clone(), joined.chain)?;
     show_to_all(ctx).await;
-    Ok((joined.mesh, grant, invite))
+    Ok(JoinView {
+        mesh: joined.mesh.to_string(),
+        name: grant.path.to_string(),
+        root: grant.root.to_string(),
+        inviter: inviter.to_base58(),
+    })
 }
 
 async fn redeem(ctx: &Context, invite: &Invite) -> Result<Joined, Problem> {
