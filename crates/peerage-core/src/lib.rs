@@ -1,6 +1,7 @@
 //! The ideas of Peerage as data and decisions.
 
 pub mod address;
+pub mod card;
 pub mod did;
 pub mod fingerprint;
 pub mod grant;

@@ -274,7 +274,10 @@ fn each_rule_between_links_fires() {
         altered(2, 3, |p| p["depth"] = json!(2)),
         GrantError::Deeper { link: 2, above: 2 }
     );
-    // The bot's link has not the right to grant.
+}
+
+#[test]
+fn without_the_right_to_grant_nothing_can_be_granted() {
     let chain = three();
     let mut links = chain.links().to_vec();
     let mut below = payload(&links[2]);
@@ -392,7 +395,9 @@ fn a_second_spelling_of_the_signature_is_refused_and_has_no_second_id() {
     );
     assert_eq!(
         GrantId::of(input),
-        verify(&chain_of(&[link.clone()]).unwrap()).unwrap().ids[0]
+        verify(&chain_of(std::slice::from_ref(&link)).unwrap())
+            .unwrap()
+            .ids[0]
     );
 }
 
@@ -413,7 +418,7 @@ fn the_form_is_checked_before_anything_is_read() {
             "{bad}"
         );
     }
-    let many = vec![link.clone(); MAX_LINKS + 1];
+    let many = vec![link; MAX_LINKS + 1];
     assert_eq!(chain_of(&many).unwrap_err(), GrantError::TooManyLinks);
     assert!(
         serde_json::from_value::<Chain>(json!(many))

@@ -73,10 +73,10 @@ pub(super) fn decode(text: &str) -> Result<Invite, InviteError> {
 
 /// Reads what stands between the header and the checksum, once these fit.
 fn parse(body: &[u8]) -> Result<Invite, InviteError> {
-    let short = InviteError::Content("it is too short");
-    let (key, rest) = body.split_first_chunk::<32>().ok_or(short.clone())?;
-    let (secret, rest) = rest.split_first_chunk::<16>().ok_or(short.clone())?;
-    let (expires, mut rest) = rest.split_first_chunk::<8>().ok_or(short)?;
+    let short = || InviteError::Content("it is too short");
+    let (key, rest) = body.split_first_chunk::<32>().ok_or_else(short)?;
+    let (secret, rest) = rest.split_first_chunk::<16>().ok_or_else(short)?;
+    let (expires, mut rest) = rest.split_first_chunk::<8>().ok_or_else(short)?;
     let mut addresses = Vec::new();
     let mut read = 0;
     while let Some((length, tail)) = rest.split_first() {
