@@ -58,16 +58,9 @@ impl Caller {
 pub enum Verdict {
     /// The call may go on.
     Allow,
-    /// The call is refused, and told why.
-    Refuse {
-        /// A stable word for programs: `not_a_member`, `no_call_right`, `not_on_the_list`, `grant_expired` or
-        /// `grant_not_yet_valid`.
-        code: &'static str,
-        /// A sentence for people.
-        reason: String,
-        /// What would help.
-        hint: String,
-    },
+    /// The call is refused: a problem with status 403 and the code `not_a_member`, `no_call_right`, `not_on_the_list`,
+    /// `grant_expired` or `grant_not_yet_valid`, that says why and what would help.
+    Refuse(Problem),
 }
 
 impl Verdict {
@@ -77,15 +70,19 @@ impl Verdict {
         matches!(self, Self::Allow)
     }
 
-    /// The answer as a result: a refusal is a problem with status 403.
+    /// The answer as a result.
     ///
     /// # Errors
     /// The refusal.
     pub fn into_result(self) -> Result<(), Problem> {
         match self {
             Self::Allow => Ok(()),
-            Self::Refuse { code, reason, hint } => Err(Problem::new(403, code, reason).hint(hint)),
+            Self::Refuse(problem) => Err(problem),
         }
+    }
+
+    fn refuse(code: &str, reason: String, hint: impl Into<String>) -> Self {
+        Self::Refuse(Problem::new(403, code, reason).hint(hint))
     }
 }
 
@@ -138,56 +135,59 @@ fn by_grant(
 fn out_of_time(grant: &Grant, now: u64) -> Verdict {
     let (path, begin, end) = (&grant.path, grant.not_before, grant.expires);
     if grant.is_early_at(now) {
-        return Verdict::Refuse {
-            code: "grant_not_yet_valid",
-            reason: format!(
-                "the grant for {path} holds from {begin} on, and here it is {now} (unix seconds)"
-            ),
-            hint: "compare the clocks of both machines".to_owned(),
-        };
+        let reason = format!(
+            "the grant for {path} holds from {begin} on, and here it is {now} (unix seconds)"
+        );
+        return Verdict::refuse(
+            "grant_not_yet_valid",
+            reason,
+            "compare the clocks of both machines",
+        );
     }
-    Verdict::Refuse {
-        code: "grant_expired",
-        reason: format!("the grant for {path} expired at {end}, and now is {now} (unix seconds)"),
-        hint: "ask for a new invite and run `peerage join CODE`".to_owned(),
-    }
+    let reason = format!("the grant for {path} expired at {end}, and now is {now} (unix seconds)");
+    Verdict::refuse(
+        "grant_expired",
+        reason,
+        "ask for a new invite and run `peerage join CODE`",
+    )
 }
 
 fn not_a_member(caller: &Caller) -> Verdict {
     let peer = caller.peer;
+    let or_trust = format!(
+        "run `peerage join CODE`, or ask the owner of this node to run `peerage trust {peer}`"
+    );
     match caller.own_grants().next() {
-        Some(grant) => Verdict::Refuse {
-            code: "no_call_right",
-            reason: format!(
+        Some(grant) => {
+            let reason = format!(
                 "the grant of {peer} for {} gives no right to call",
                 grant.path
-            ),
-            hint: format!(
-                "ask for an invite that gives it and run `peerage join CODE`, or ask the owner of this node to run `peerage trust {peer}`"
-            ),
-        },
-        None => Verdict::Refuse {
-            code: "not_a_member",
-            reason: format!("{peer} is not a member of this mesh"),
-            hint: format!(
-                "ask for an invite and run `peerage join CODE`, or ask the owner of this node to run `peerage trust {peer}`"
-            ),
-        },
+            );
+            Verdict::refuse(
+                "no_call_right",
+                reason,
+                format!("ask for an invite that gives it and {or_trust}"),
+            )
+        }
+        None => {
+            let reason = format!("{peer} is not a member of this mesh");
+            Verdict::refuse(
+                "not_a_member",
+                reason,
+                format!("ask for an invite and {or_trust}"),
+            )
+        }
     }
 }
 
 /// Says nothing of who is on the list: that is the owner's business.
 fn not_on_the_list(caller: &Caller) -> Verdict {
     let peer = caller.peer;
-    let name = caller.own_grants().find_map(Grant::name);
-    Verdict::Refuse {
-        code: "not_on_the_list",
-        reason: match name {
-            Some(name) => format!("{peer}, {name}, is not among those who may call this"),
-            None => format!("{peer} is not among those who may call this"),
-        },
-        hint: format!(
-            "ask the owner of this node to put {peer} on the list of those who may call it"
-        ),
-    }
+    let reason = match caller.own_grants().find_map(Grant::name) {
+        Some(name) => format!("{peer}, {name}, is not among those who may call this"),
+        None => format!("{peer} is not among those who may call this"),
+    };
+    let hint =
+        format!("ask the owner of this node to put {peer} on the list of those who may call it");
+    Verdict::refuse("not_on_the_list", reason, hint)
 }

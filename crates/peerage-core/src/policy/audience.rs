@@ -73,13 +73,17 @@ impl Audience {
     /// The most characters of a text that an error repeats.
     const MAX_SHOWN: usize = 80;
 
-    fn listed<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, AudienceError> {
+    /// The audience of a list of `o://` names, PeerIds and `did:key`s.
+    ///
+    /// # Errors
+    /// See [`AudienceError`].
+    pub fn only<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Result<Self, AudienceError> {
         let mut subjects = Vec::new();
         for text in texts {
             if subjects.len() == Self::MAX_SUBJECTS {
                 return Err(AudienceError::TooMany);
             }
-            subjects.push(text.parse()?);
+            subjects.push(text.as_ref().parse()?);
         }
         Ok(Self::Only(subjects))
     }
@@ -113,7 +117,7 @@ impl FromStr for Audience {
             "" => Err(AudienceError::Empty),
             "mesh" => Ok(Self::Mesh),
             "public" => Ok(Self::Public),
-            list => Self::listed(list.split(',')),
+            list => Self::only(list.split(',')),
         }
     }
 }
@@ -177,7 +181,7 @@ impl<'de> Deserialize<'de> for Audience {
                     }
                     texts.push(text);
                 }
-                Audience::listed(texts.iter().map(String::as_str)).map_err(de::Error::custom)
+                Audience::only(texts).map_err(de::Error::custom)
             }
         }
 

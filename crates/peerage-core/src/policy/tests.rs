@@ -43,14 +43,13 @@ fn audience(text: &str) -> Audience {
     text.parse().unwrap()
 }
 
-fn code(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Allow => "allow",
-        Verdict::Refuse { code, .. } => code,
-    }
+fn code(verdict: Verdict) -> String {
+    verdict
+        .into_result()
+        .map_or_else(|problem| problem.code, |()| "allow".to_owned())
 }
 
-fn asked(audience: &Audience, caller: &Caller) -> &'static str {
+fn asked(audience: &Audience, caller: &Caller) -> String {
     code(decide(audience, caller, NOW))
 }
 
