@@ -112,8 +112,8 @@ impl Node {
 
         serve(&tasks, inbound, public);
         let stop = doors.token();
-        doors.track("http", listeners::tcp(listener, routes.clone(), token, stop.clone()));
-        doors.track("socket", listeners::unix(unix, routes, stop));
+        doors.spawn_graceful("http", listeners::tcp(listener, routes.clone(), token, stop.clone()));
+        doors.spawn_graceful("socket", listeners::unix(unix, routes, stop));
         tasks.spawn("cards", card::run(ctx.clone()));
         tasks.spawn("book", peers::run(ctx.store.clone(), book.clone()));
         let node = Self {
@@ -227,8 +227,8 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        self.doors.cancel();
-        self.tasks.cancel();
+        self.doors.abort();
+        self.tasks.abort();
     }
 }
 
