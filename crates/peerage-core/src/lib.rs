@@ -2,19 +2,17 @@
 
 pub mod address;
 pub mod card;
+pub mod dial;
 pub mod did;
 pub mod fingerprint;
 pub mod grant;
 pub mod identity;
 pub mod invite;
 mod jws;
-pub mod problem;
-
-pub use libp2p_identity::PeerId;
-pub use multiaddr::{self, Multiaddr};
-pub mod card;
-pub mod dial;
 pub mod peer_book;
 pub mod policy;
-pub use card::Card;
+pub mod problem;
+
 pub use identity::Identity;
+pub use libp2p_identity::PeerId;
+pub use multiaddr::{self, Multiaddr};

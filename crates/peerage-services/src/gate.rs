@@ -7,7 +7,7 @@ use axum::{
 };
 use peerage_core::{
     PeerId,
-    policy::{self, Audience, Verdict},
+    policy::{self, Audience},
     problem::Problem,
 };
 use peerage_mesh::Origin;
@@ -55,8 +55,5 @@ fn may(ctx: &Context, peer: PeerId, path: &str) -> Result<(), Problem> {
 }
 
 fn decide(ctx: &Context, peer: PeerId, audience: &Audience) -> Result<(), Problem> {
-    match policy::decide(audience, &ctx.members.caller(peer), unix_now()) {
-        Verdict::Allow => Ok(()),
-        Verdict::Refuse(problem) => Err(problem),
-    }
+    policy::decide(audience, &ctx.members.caller(peer), unix_now()).into_result()
 }

@@ -10,8 +10,7 @@ use std::{
 
 use axum::Router;
 use peerage_core::{
-    card::SharedServer,
-    policy::{self, Audience, Caller, Verdict},
+    policy::{self, Audience, Caller},
     problem::Problem,
 };
 use peerage_mesh::Tasks;
@@ -26,8 +25,8 @@ use crate::{
     store::{Store, StoreError, Table},
 };
 
-/// Servers that a node may share.
-pub const MAX_SHARES: usize = 256;
+/// Servers that a node may share: as many as a card has room for.
+pub const MAX_SHARES: usize = peerage_core::card::MAX_SERVERS;
 
 /// How a shared server is doing.
 #[derive(Clone, Debug, Default)]
@@ -66,6 +65,15 @@ impl Share {
             .read()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// What it is, for people, on the card.
+    #[must_use]
+    pub fn description(&self) -> String {
+        match self.kind {
+            Kind::Function => "Functions of the program that runs this node".to_owned(),
+            Kind::Stdio | Kind::Http => format!("MCP server {}", self.name),
+        }
     }
 
     /// Its tools, as far as they are known.
@@ -213,12 +221,7 @@ impl Shares {
     pub fn visible_to(&self, caller: &Caller) -> Vec<Arc<Share>> {
         let now = unix_now();
         let mut shares = self.all();
-        shares.retain(|share| {
-            matches!(
-                policy::decide(&share.audience, caller, now),
-                Verdict::Allow
-            )
-        });
+        shares.retain(|share| policy::decide(&share.audience, caller, now).is_allowed());
         shares
     }
 
@@ -262,17 +265,4 @@ impl Shares {
 async fn end(share: &Share) {
     share.backend.stop().await;
     share.tasks.cancel();
-}
-
-/// What a card says of a share.
-#[must_use]
-pub fn on_card(share: &Share) -> SharedServer {
-    SharedServer {
-        name: share.name.clone(),
-        description: match share.kind {
-            Kind::Function => "Functions of the program that runs this node".to_owned(),
-            Kind::Stdio | Kind::Http => format!("MCP server {}", share.name),
-        },
-        tools: share.tools(),
-    }
 }

@@ -159,7 +159,7 @@ impl ToolSource for Tools {
                     peer_name: card.name().to_owned(),
                     server: server.name.clone(),
                     description: server.description.clone(),
-                    tools: server.tools.clone(),
+                    tools: server.tools.iter().cloned().map(Value::Object).collect(),
                     reachable: record.link.is_some(),
                 }));
             }

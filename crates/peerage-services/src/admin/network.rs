@@ -110,7 +110,7 @@ pub(super) async fn ping(
 #[utoipa::path(get, path = "/api/v1/card", responses((status = 200, body = Object)))]
 pub(super) async fn card(State(local): State<Local>) -> Answer<CardAnswer> {
     let card = local.ctx.introductions.own().for_peer(&local.ctx, None)?;
-    Ok(json(card.json().to_vec().into()))
+    Ok(json(card.bytes().to_vec().into()))
 }
 
 /// The card that a peer has shown, as it was signed.
@@ -128,7 +128,7 @@ pub(super) async fn peer_card(
     let record = ctx.mesh.book().get(&id);
     let (card, error) = record.map_or((None, None), |record| (record.card, record.card_error));
     match card {
-        Some(card) => Ok(json(card.json().to_vec().into())),
+        Some(card) => Ok(json(card.bytes().to_vec().into())),
         None => {
             let why = error.unwrap_or_else(|| "it has shown none".to_owned());
             Err(Problem::new(404, "no_card", format!("no card of {id}: {why}")).into())

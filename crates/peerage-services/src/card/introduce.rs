@@ -115,7 +115,7 @@ pub(super) fn accept(ctx: &Context, peer: PeerId, bytes: &[u8]) -> Result<(), Ca
         let held = ctx.mesh.book().get(&peer).and_then(|record| record.card);
         if let Some(held) = held {
             card.check_newer_than(&held)?;
-            if held.json() == card.json() {
+            if held.bytes() == card.bytes() {
                 return Ok(None);
             }
         }

@@ -44,7 +44,7 @@ async fn show(
         // It depends on who asks.
         (header::CACHE_CONTROL, "private, max-age=60"),
     ];
-    Ok((described, card.json().to_vec()))
+    Ok((described, card.bytes().to_vec()))
 }
 
 async fn take(

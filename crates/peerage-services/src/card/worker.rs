@@ -148,7 +148,7 @@ async fn tell_all(ctx: &Context, told: &mut HashMap<PeerId, Vec<u8>>) {
             let card = card
                 .inspect_err(|problem| tracing::error!(%problem, "this node has no card"))
                 .ok()?;
-            let json = card.json().to_vec();
+            let json = card.bytes().to_vec();
             (told.get(&peer) != Some(&json)).then_some((peer, json))
         })
         .collect();
