@@ -32,7 +32,7 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         }
         Err(failure) if failure.code() == "node_not_running" => {
             let config = context.config(Layer::default())?;
-            (super::node::join(config, &code).await?, false)
+            (peerage::join(config, &code).await?, false)
         }
         Err(failure) => return Err(failure),
     };

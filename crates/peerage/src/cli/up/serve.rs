@@ -1,16 +1,16 @@
 //! A node in the foreground, until it is asked to stop.
 
-use peerage::config::Config;
+use peerage::{Node, config::Config};
 use peerage_services::api::NodeStatus;
 
-use super::super::{Context, Failure, node::RunningNode, output::Output, share, signal};
+use super::super::{Context, Failure, output::Output, share, signal};
 
 pub(super) async fn run(context: &Context, config: Config) -> Result<(), Failure> {
     // Listened for from the start: a node that is stopped while it starts stops cleanly too.
     let asked = signal::stop_asked();
     tokio::pin!(asked);
     let node = tokio::select! {
-        node = RunningNode::start(config) => node?,
+        node = Node::spawn(config) => node?,
         asked = &mut asked => return asked,
     };
     let status = node.status();
