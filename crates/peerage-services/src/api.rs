@@ -51,6 +51,25 @@ pub struct NodeStatus {
     pub mdns: Vec<MdnsView>,
 }
 
+/// How to reach a running node: the file `node.json` in its folder, written when the local API answers and
+/// removed when the node stops.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NodeFile {
+    /// Process id.
+    pub pid: u32,
+    /// Name of the node.
+    pub name: String,
+    /// Base URL of the local API, as `http://127.0.0.1:7337`.
+    pub api: String,
+    /// File with the bearer token that the API asks of TCP clients.
+    pub token_file: String,
+    /// Unix socket of the local API, which needs no token; not always in the node's folder, for paths of
+    /// sockets are short.
+    pub socket: String,
+    /// When it started, RFC 3339.
+    pub started: String,
+}
+
 /// The meshes a node belongs to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct MeshView {
