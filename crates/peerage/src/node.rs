@@ -225,6 +225,20 @@ impl Node {
     }
 }
 
+/// Redeems an invitation for a node that is not running: starts it for as long as that takes.
+///
+/// # Errors
+///
+/// As [`Node::spawn`] and [`Node::join`].
+pub async fn join(mut config: Config, code: &str) -> Result<JoinView, Problem> {
+    config.api.set_port(0);
+    config.shares.clear();
+    let node = Node::spawn(config).await?;
+    let joined = node.join(code).await;
+    node.stop().await;
+    joined
+}
+
 impl Drop for Node {
     fn drop(&mut self) {
         self.doors.abort();
@@ -281,12 +295,11 @@ fn facts(config: &Config) -> Facts {
 }
 
 fn limits(config: &Config) -> Limits {
-    Limits {
-        request_timeout: config.limits.request_timeout,
-        idle_timeout: config.limits.session_idle,
-        guard: config.guard.clone(),
-        ..Limits::default()
-    }
+    let mut limits = Limits::default();
+    limits.request_timeout = config.limits.request_timeout;
+    limits.idle_timeout = config.limits.session_idle;
+    limits.guard.clone_from(&config.guard);
+    limits
 }
 
 fn mesh_config(

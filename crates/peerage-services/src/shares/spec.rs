@@ -3,7 +3,11 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use http::Uri;
-use peerage_core::{card::SharedServer, policy::Audience, problem::Problem};
+use peerage_core::{
+    card::SharedServer,
+    policy::{Audience, AudienceError},
+    problem::Problem,
+};
 use peerage_mesh::Tasks;
 use serde::{Deserialize, Serialize};
 
@@ -77,7 +81,7 @@ impl TryFrom<ShareRequest> for ShareSpec {
             url: request.url,
             env: request.env,
             cwd: request.cwd.map(PathBuf::from),
-            audience: audience.map_err(|error| {
+            audience: audience.map_err(|error: AudienceError| {
                 Problem::new(400, "bad_audience", error.to_string())
                     .hint("mesh, public, or a list of names (o://…) and keys")
             })?,
