@@ -1,1 +1,4 @@
 //! Peerage.
+
+pub mod config;
+pub mod toolbox;

@@ -81,6 +81,12 @@ impl SharedServer {
             .filter_map(|tool| tool.get("name").and_then(Value::as_str))
     }
 
+    /// Whether it can stand on a card: its name and the name of each tool are usable.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        self.check().is_ok()
+    }
+
     /// Checks the name and that each tool has one.
     pub(super) fn check(&self) -> Result<(), String> {
         let shown = self.name.chars().take(MAX_SERVER_NAME).collect::<String>();

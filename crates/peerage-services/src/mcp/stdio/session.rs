@@ -1,0 +1,87 @@
+//! MCP of 2025-11-25 and older: `initialize` opens a session, and each session has its own child.
+
+use std::sync::Arc;
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderMap, HeaderValue, StatusCode, request::Parts};
+
+use super::{
+    Shared,
+    fault::{Fault, INVALID_REQUEST},
+    flight::Purpose,
+    headers::{self, FIRST_MODERN, PROTOCOL_VERSION, SESSION_ID},
+    link::Link,
+    message::{Kind, Message},
+    method_not_allowed, reply,
+};
+
+/// Answers the POST of a client that speaks with sessions.
+pub(super) async fn post(
+    server: &Shared,
+    caller: &str,
+    parts: &Parts,
+    message: &Message,
+) -> Result<Response, Fault> {
+    if let (Some("initialize"), Kind::Request { .. }) = (message.method(), message.kind()) {
+        return initialize(server, caller, message).await;
+    }
+    let link = find(server, caller, &parts.headers)?;
+    if let Kind::Request { .. } = message.kind() {
+        let ticket = link.call(message, Purpose::Ordinary)?;
+        return Ok(reply::respond(ticket, &server.limits, |_| StatusCode::OK).await);
+    }
+    link.tell(message)?;
+    Ok(StatusCode::ACCEPTED.into_response())
+}
+
+/// Opens the stream of what the server says on its own.
+pub(super) fn get(server: &Shared, caller: &str, parts: &Parts) -> Result<Response, Fault> {
+    let headers = &parts.headers;
+    let version = headers::single(headers, PROTOCOL_VERSION)?;
+    if !headers.contains_key(SESSION_ID) && version.is_some_and(|v| v >= FIRST_MODERN) {
+        return Err(method_not_allowed());
+    }
+    headers::check_get(headers)?;
+    let link = find(server, caller, headers)?;
+    Ok(reply::listen(link.listen(), server.limits.heartbeat))
+}
+
+/// Ends a session and its child.
+pub(super) fn delete(server: &Shared, caller: &str, parts: &Parts) -> Result<Response, Fault> {
+    let link = find(server, caller, &parts.headers)?;
+    link.end();
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn initialize(server: &Shared, caller: &str, message: &Message) -> Result<Response, Fault> {
+    let (id, link) = {
+        let mut sessions = server.sessions();
+        let link = match sessions.take_spare(caller) {
+            Some(link) => link,
+            None => server.start(caller, false, &mut sessions)?,
+        };
+        (sessions.add(caller, link.clone()), link)
+    };
+    let ticket = link.call(message, Purpose::Opening)?;
+    let mut response = reply::respond(ticket, &server.limits, |_| StatusCode::OK).await;
+    // An error ends the child with the session that it did not open.
+    if link.alive() {
+        let id = HeaderValue::from_str(&id).map_err(|_| Fault::no_session())?;
+        response.headers_mut().insert(SESSION_ID, id);
+    }
+    Ok(response)
+}
+
+fn find(server: &Shared, caller: &str, headers: &HeaderMap) -> Result<Arc<Link>, Fault> {
+    let Some(id) = headers::single(headers, SESSION_ID)? else {
+        return Err(Fault::bad_request(
+            INVALID_REQUEST,
+            "no_session",
+            "the header Mcp-Session-Id is missing",
+            "send `initialize` first and repeat the Mcp-Session-Id of its answer",
+        ));
+    };
+    let link = server.sessions().find(caller, id).ok_or_else(Fault::no_session)?;
+    headers::check_session_version(headers, link.version().as_deref())?;
+    Ok(link)
+}
