@@ -1,10 +1,6 @@
 //! The peer book: all that is known of other peers, changed only by events.
 
-use std::{
-    collections::BTreeMap,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -445,7 +441,11 @@ impl PeerBook {
                 }
             }
         }
-        Some(self.peers.entry(peer).or_insert_with(|| PeerRecord::new(now)))
+        Some(
+            self.peers
+                .entry(peer)
+                .or_insert_with(|| PeerRecord::new(now)),
+        )
     }
 }
 
