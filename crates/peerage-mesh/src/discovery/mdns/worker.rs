@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
@@ -182,6 +182,13 @@ impl Worker {
             }
         }
         self.failed.clear();
+        if !self.links.iter().any(Link::is_loopback) {
+            self.failed.push(InterfaceStatus {
+                name: "loopback".to_owned(),
+                address: Ipv4Addr::LOCALHOST.into(),
+                state: InterfaceState::Failed("no loopback interface is up".to_owned()),
+            });
+        }
         for (name, (index, address)) in wanted {
             if self
                 .endpoints
