@@ -55,7 +55,7 @@ impl Node {
             .iter()
             .any(|one| one.state == InterfaceState::Working);
         if !works {
-            println!("{SKIPPED}: {status:?}");
+            println!("{SKIPPED}: {:?}", *status);
         }
         works
     }
