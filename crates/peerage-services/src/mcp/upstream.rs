@@ -133,7 +133,10 @@ impl HttpUpstream {
         parts.headers.remove(HOST);
         if let Some(token) = &self.withheld {
             let holds = |value: &HeaderValue| {
-                value.as_bytes().windows(token.len()).any(|part| part == token.as_bytes())
+                value
+                    .as_bytes()
+                    .windows(token.len())
+                    .any(|part| part == token.as_bytes())
             };
             if parts.headers.get_all(AUTHORIZATION).iter().any(holds) {
                 parts.headers.remove(AUTHORIZATION);
@@ -141,7 +144,12 @@ impl HttpUpstream {
         }
         // What other layers attached is for this process only.
         parts.extensions.clear();
-        match timeout(HEAD_TIMEOUT, self.client.request(Request::from_parts(parts, body))).await {
+        match timeout(
+            HEAD_TIMEOUT,
+            self.client.request(Request::from_parts(parts, body)),
+        )
+        .await
+        {
             Ok(Ok(response)) => {
                 let (mut parts, body) = response.into_parts();
                 strip_hop_by_hop(&mut parts.headers);
@@ -150,9 +158,15 @@ impl HttpUpstream {
             Ok(Err(e)) => {
                 tracing::debug!(error = ?e, upstream = ?self, "an HTTP upstream failed");
                 let (code, what) = if e.is_connect() {
-                    ("upstream_unreachable", "the shared HTTP server cannot be reached")
+                    (
+                        "upstream_unreachable",
+                        "the shared HTTP server cannot be reached",
+                    )
                 } else {
-                    ("upstream_failed", "the shared HTTP server broke off the call")
+                    (
+                        "upstream_failed",
+                        "the shared HTTP server broke off the call",
+                    )
                 };
                 problem(StatusCode::BAD_GATEWAY, code, what)
             }

@@ -55,7 +55,12 @@ impl Fault {
     }
 
     /// The request itself is wrong.
-    pub(super) fn bad_request(rpc: i64, code: &str, message: impl Into<String>, hint: &str) -> Self {
+    pub(super) fn bad_request(
+        rpc: i64,
+        code: &str,
+        message: impl Into<String>,
+        hint: &str,
+    ) -> Self {
         Self::new(StatusCode::BAD_REQUEST, rpc, code, message, hint)
     }
 

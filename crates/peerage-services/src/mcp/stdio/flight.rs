@@ -63,6 +63,8 @@ pub(super) struct Flight {
     pub(super) wants_log: bool,
     /// Whether the caller still reads.
     pub(super) attached: bool,
+    /// The client took it back: nothing but the server's own answer is of interest.
+    pub(super) cancelled: bool,
     /// Questions of the server to the caller that wait for an answer: no deadline runs meanwhile.
     pub(super) questions: usize,
     /// When it fails unless something happens before.

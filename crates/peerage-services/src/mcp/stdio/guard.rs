@@ -127,6 +127,3 @@ fn exit_code(status: ExitStatus) -> ExitCode {
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     ExitCode::from(code.unwrap_or(CANNOT_RUN))
 }
-
-#[cfg(test)]
-mod tests;

@@ -84,7 +84,12 @@ struct State {
 
 impl Link {
     /// Starts to serve the streams; `shared` as in [`Link::claim_for_session`].
-    pub(super) fn start(pipes: Pipes, shared: bool, limits: &Arc<Limits>, tasks: &Tasks) -> Arc<Self> {
+    pub(super) fn start(
+        pipes: Pipes,
+        shared: bool,
+        limits: &Arc<Limits>,
+        tasks: &Tasks,
+    ) -> Arc<Self> {
         let queue = || Queue::new(limits.queue_messages, limits.queue_bytes);
         let link = Arc::new(Self {
             limits: limits.clone(),
@@ -111,19 +116,30 @@ impl Link {
     }
 
     /// Sends a request; the ticket receives what belongs to it.
-    pub(super) fn call(self: &Arc<Self>, request: &Message, purpose: Purpose) -> Result<Ticket, Fault> {
+    pub(super) fn call(
+        self: &Arc<Self>,
+        request: &Message,
+        purpose: Purpose,
+    ) -> Result<Ticket, Fault> {
         let mut state = self.state();
         if let Some(reason) = &state.closed {
             return Err(Fault::ended(reason));
         }
         if state.flights.len() >= self.limits.max_in_flight {
-            return Err(Fault::busy("too_many_requests", "too many requests in flight"));
+            return Err(Fault::busy(
+                "too_many_requests",
+                "too many requests in flight",
+            ));
         }
         let id = request.id().unwrap_or("null");
         let token = request.param(&["_meta", "progressToken"]);
         state.next += 1;
         let number = state.next;
-        let wire_id = if state.shared { number.to_string() } else { id.to_owned() };
+        let wire_id = if state.shared {
+            number.to_string()
+        } else {
+            id.to_owned()
+        };
         let wire_token = token.map(|raw| if state.shared { wire_id.as_str() } else { raw });
         let wire = Key::of(&wire_id).ok_or_else(Fault::no_id)?;
         if state.flights.contains_key(&wire) {
@@ -136,11 +152,16 @@ impl Link {
         self.outbound
             .push(request.with(&edits))
             .map_err(|_| Fault::busy("server_busy", "the MCP server does not read its input"))?;
-        let token = wire_token.and_then(Key::of).zip(token.map(ToOwned::to_owned));
+        let token = wire_token
+            .and_then(Key::of)
+            .zip(token.map(ToOwned::to_owned));
         if let Some((key, _)) = &token {
             state.tokens.insert(key.clone(), wire.clone());
         }
-        let out = Arc::new(Queue::new(self.limits.queue_messages, self.limits.queue_bytes));
+        let out = Arc::new(Queue::new(
+            self.limits.queue_messages,
+            self.limits.queue_bytes,
+        ));
         let now = Instant::now();
         let (patience, limit) = self.patience(purpose);
         let flight = Flight {
@@ -151,6 +172,7 @@ impl Link {
             purpose,
             wants_log: request.param(&["_meta", META_LOG_LEVEL]).is_some(),
             attached: true,
+            cancelled: false,
             questions: 0,
             deadline: patience.map(|patience| now + patience),
             limit: limit.map(|limit| now + limit),
@@ -183,7 +205,10 @@ impl Link {
         let mut meta = serde_json::Map::new();
         for member in [META_VERSION, META_CAPABILITIES, META_CLIENT] {
             if let Some(value) = request.param(&["_meta", member]) {
-                meta.insert(member.to_owned(), serde_json::from_str(value).unwrap_or_default());
+                meta.insert(
+                    member.to_owned(),
+                    serde_json::from_str(value).unwrap_or_default(),
+                );
             }
         }
         let probe = json!({
@@ -313,6 +338,10 @@ impl Link {
             .map(|(wire, _)| wire.clone())
             .collect();
         for flight in late.iter().filter_map(|wire| state.take(wire)) {
+            if flight.cancelled {
+                flight.out.close();
+                continue;
+            }
             let cancellation = flight.cancellation("no answer in time");
             if self.outbound.push(cancellation).is_err() {
                 tracing::debug!("cannot tell the MCP server of a cancellation: it does not read");
@@ -363,7 +392,9 @@ impl Link {
                 let cancellation = flight.cancellation("the caller went away");
                 state.take(wire);
                 if self.outbound.push(cancellation).is_err() {
-                    tracing::debug!("cannot tell the MCP server of a cancellation: it does not read");
+                    tracing::debug!(
+                        "cannot tell the MCP server of a cancellation: it does not read"
+                    );
                 }
             }
             Purpose::Opening => {
@@ -392,7 +423,11 @@ impl State {
         {
             self.tokens.remove(token);
         }
-        for asked in self.asked.values_mut().filter(|to| to.as_ref() == Some(wire)) {
+        for asked in self
+            .asked
+            .values_mut()
+            .filter(|to| to.as_ref() == Some(wire))
+        {
             *asked = None;
         }
         self.last_used = Instant::now();
@@ -445,7 +480,11 @@ impl Drop for Listener {
     fn drop(&mut self) {
         let mut state = self.link.state();
         state.last_used = Instant::now();
-        if state.listener.as_ref().is_some_and(|(number, _)| *number == self.number) {
+        if state
+            .listener
+            .as_ref()
+            .is_some_and(|(number, _)| *number == self.number)
+        {
             state.listener = None;
         }
     }
@@ -506,7 +545,10 @@ async fn watch_the_clock(link: &Link) -> Infallible {
     let longest = Duration::from_secs(1);
     let shortest = Duration::from_millis(5);
     let limits = &link.limits;
-    let soonest = limits.request_timeout.min(limits.probe_timeout).min(limits.idle_timeout);
+    let soonest = limits
+        .request_timeout
+        .min(limits.probe_timeout)
+        .min(limits.idle_timeout);
     let mut ticks = interval((soonest / 20).clamp(shortest, longest));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

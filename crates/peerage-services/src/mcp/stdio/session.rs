@@ -81,7 +81,10 @@ fn find(server: &Shared, caller: &str, headers: &HeaderMap) -> Result<Arc<Link>,
             "send `initialize` first and repeat the Mcp-Session-Id of its answer",
         ));
     };
-    let link = server.sessions().find(caller, id).ok_or_else(Fault::no_session)?;
+    let link = server
+        .sessions()
+        .find(caller, id)
+        .ok_or_else(Fault::no_session)?;
     headers::check_session_version(headers, link.version().as_deref())?;
     Ok(link)
 }

@@ -151,5 +151,8 @@ fn only_sessions(message: &Message) -> Fault {
         hint,
     )
     .with("supported", json!(WITH_SESSIONS))
-    .with("requested", json!(message.param_text(&["_meta", META_VERSION])))
+    .with(
+        "requested",
+        json!(message.param_text(&["_meta", META_VERSION])),
+    )
 }
