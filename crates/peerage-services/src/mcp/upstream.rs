@@ -46,9 +46,9 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 /// An MCP server at a URL. Bodies stream both ways, unread; redirects are passed on, not followed.
 #[derive(Clone)]
 pub struct HttpUpstream {
-    url: Uri,
+    url: Arc<Uri>,
     withheld: Option<Arc<str>>,
-    client: Client<HttpsConnector<HttpConnector>, Body>,
+    client: Arc<Client<HttpsConnector<HttpConnector>, Body>>,
 }
 
 /// Why a URL cannot be shared.
@@ -110,9 +110,9 @@ impl HttpUpstream {
             .pool_max_idle_per_host(POOL_SIZE)
             .build(tls);
         Ok(Self {
-            url,
+            url: Arc::new(url),
             withheld: None,
-            client,
+            client: Arc::new(client),
         })
     }
 
@@ -181,12 +181,12 @@ impl HttpUpstream {
     /// The upstream's URL; a query of the request is used if the URL has none itself.
     fn target(&self, query: Option<&str>) -> Uri {
         let (Some(query), None) = (query, self.url.query()) else {
-            return self.url.clone();
+            return Uri::clone(&self.url);
         };
-        let mut parts = self.url.clone().into_parts();
+        let mut parts = Uri::clone(&self.url).into_parts();
         let path = format!("{}?{query}", self.url.path());
         parts.path_and_query = PathAndQuery::try_from(path).ok().or(parts.path_and_query);
-        Uri::from_parts(parts).unwrap_or_else(|_| self.url.clone())
+        Uri::from_parts(parts).unwrap_or_else(|_| Uri::clone(&self.url))
     }
 }
 

@@ -89,6 +89,11 @@ impl Fault {
         )
     }
 
+    /// The server's process does not take any more input.
+    pub(super) fn server_busy() -> Self {
+        Self::busy("server_busy", "the MCP server does not read its input")
+    }
+
     /// No such session of this caller.
     pub(super) fn no_session() -> Self {
         Self::new(

@@ -257,10 +257,7 @@ impl Link {
             return;
         }
         if let Some(flight) = state.take(wire) {
-            let cancellation = flight.cancellation("the caller does not keep up");
-            if self.outbound.push(cancellation).is_err() {
-                tracing::debug!("cannot tell the MCP server of a cancellation: it does not read");
-            }
+            self.cancel(&flight, "the caller does not keep up");
             flight.fail(&Fault::failed(
                 "reader_too_slow",
                 "too many messages of this request wait to be read",
