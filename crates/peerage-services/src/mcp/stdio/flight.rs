@@ -42,6 +42,8 @@ pub(super) enum Purpose {
     Opening,
     /// The first `server/discover`: shows whether the server knows sessionless MCP.
     Probe,
+    /// `tools/list`: the answer says which headers calls must have.
+    ToolList,
     /// `subscriptions/listen`: has no deadline.
     Listen,
 }

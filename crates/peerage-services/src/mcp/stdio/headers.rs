@@ -205,7 +205,7 @@ fn check_name(headers: &HeaderMap, message: &Message) -> Result<(), Fault> {
 }
 
 /// Values that are not plain ASCII travel as `=?base64?…?=`.
-fn decode(value: &str) -> Option<String> {
+pub(super) fn decode(value: &str) -> Option<String> {
     let encoded = value
         .strip_prefix("=?base64?")
         .and_then(|rest| rest.strip_suffix("?="));
@@ -215,7 +215,8 @@ fn decode(value: &str) -> Option<String> {
     }
 }
 
-fn mismatch(message: impl Into<String>) -> Fault {
+/// Headers and body say different things.
+pub(super) fn mismatch(message: impl Into<String>) -> Fault {
     Fault::bad_request(
         HEADER_MISMATCH,
         "header_mismatch",

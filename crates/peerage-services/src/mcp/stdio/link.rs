@@ -20,6 +20,7 @@ use super::{
     message::{Key, Message},
     process::Pipes,
     queue::Queue,
+    tool_headers::ToolHeaders,
 };
 
 mod call;
@@ -50,6 +51,7 @@ pub(super) struct Link {
     state: Mutex<State>,
     outbound: Queue<Bytes>,
     inbox: Queue<Bytes>,
+    tools: ToolHeaders,
     era: watch::Sender<Era>,
     ending: CancellationToken,
     gone: CancellationToken,
@@ -98,6 +100,7 @@ impl Link {
             }),
             outbound: queue(),
             inbox: Queue::new(limits.queue_messages, limits.queue_bytes),
+            tools: ToolHeaders::default(),
             era: watch::Sender::new(Era::Unknown),
             ending: CancellationToken::new(),
             gone: CancellationToken::new(),
@@ -161,6 +164,11 @@ impl Link {
             number: state.next,
             replaced,
         }
+    }
+
+    /// What is known of the server's tools.
+    pub(super) fn tools(&self) -> &ToolHeaders {
+        &self.tools
     }
 
     /// The version that `initialize` agreed on.
@@ -244,7 +252,9 @@ impl Link {
                     flight.fail(&self.too_late());
                     self.end();
                 }
-                Purpose::Ordinary | Purpose::Listen => flight.fail(&self.too_late()),
+                Purpose::Ordinary | Purpose::ToolList | Purpose::Listen => {
+                    flight.fail(&self.too_late())
+                }
             }
         }
         let unused = state.flights.is_empty() && state.listener.is_none();

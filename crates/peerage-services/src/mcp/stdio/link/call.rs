@@ -125,7 +125,7 @@ impl Link {
         match purpose {
             Purpose::Listen => (None, None),
             Purpose::Probe => (Some(limits.probe_timeout), Some(limits.probe_timeout)),
-            Purpose::Ordinary | Purpose::Opening => {
+            Purpose::Ordinary | Purpose::ToolList | Purpose::Opening => {
                 (Some(limits.request_timeout), Some(limits.request_limit))
             }
         }
@@ -167,7 +167,7 @@ impl Link {
             return;
         };
         match flight.purpose {
-            Purpose::Ordinary | Purpose::Listen if shared => {
+            Purpose::Ordinary | Purpose::ToolList | Purpose::Listen if shared => {
                 self.cancel(flight, "the caller went away");
                 state.take(wire);
             }
@@ -176,7 +176,7 @@ impl Link {
                 self.end();
             }
             // With sessions, going away does not mean to cancel; and a probe serves everyone.
-            Purpose::Ordinary | Purpose::Listen | Purpose::Probe => {
+            Purpose::Ordinary | Purpose::ToolList | Purpose::Listen | Purpose::Probe => {
                 flight.attached = false;
                 flight.out.close();
             }

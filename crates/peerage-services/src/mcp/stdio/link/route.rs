@@ -128,6 +128,7 @@ impl Link {
             Purpose::Probe => {
                 self.era.send_replace(era_of(message, error));
             }
+            Purpose::ToolList => self.tools().learn(message),
             Purpose::Ordinary | Purpose::Listen => {}
         }
         flight.out.finish(Event::Final { body, error });
