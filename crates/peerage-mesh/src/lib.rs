@@ -1,5 +1,24 @@
 //! The transport of Peerage: how bytes and peers arrive.
+//!
+//! libp2p is named only in this crate. [`Mesh::spawn`] starts one; its handle makes calls
+//! ([`Mesh::call`]), and [`Inbound::serve`] answers those that arrive.
 
-pub mod tasks;
+mod behaviour;
+pub mod book;
+mod call;
+mod mesh;
+mod ping;
+mod streams;
+mod swarm;
+mod tasks;
+mod translate;
+mod transport;
 
+pub use book::{Book, Change};
+pub use call::{Body, BoxError, CallError, Inbound, MAX_CALLS, Origin, ResponseBody};
+pub use mesh::{CONNECT_TIMEOUT, Mesh, MeshConfig, StartError};
+pub use ping::{PingError, Pinger};
+pub use streams::{OpenError, PeerStream};
+pub use swarm::ListenError;
 pub use tasks::Tasks;
+pub use transport::{TransportError, Transports};

@@ -1,0 +1,142 @@
+//! Ping under `/ipfs/ping/1.0.0`: asks, and always answers.
+//!
+//! The stock behaviour stops answering once the other side does not speak ping itself, and js-libp2p
+//! then takes the connection for dead. Here both directions are independent streams.
+//! Specification: <https://github.com/libp2p/specs/blob/master/ping/ping.md>.
+
+use std::time::{Duration, Instant};
+
+use futures::{AsyncReadExt, AsyncWriteExt};
+use libp2p::StreamProtocol;
+use peerage_core::{PeerId, peer_book::PeerEvent};
+use thiserror::Error;
+use tokio::time::timeout;
+
+use crate::{
+    Book, Tasks,
+    streams::{Accept, OpenError, PeerStream, Streams},
+};
+
+/// The protocol.
+pub(crate) const PROTOCOL: StreamProtocol = StreamProtocol::new("/ipfs/ping/1.0.0");
+/// Bytes of one ping.
+const SIZE: usize = 32;
+/// Between two pings.
+const INTERVAL: Duration = Duration::from_secs(15);
+/// How long an answer may take.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// Answers missed in a row until a connection is taken for dead.
+const MAX_MISSED: u32 = 2;
+/// How long a stream on which nobody pings is answered.
+const IDLE: Duration = Duration::from_secs(120);
+
+/// Why a ping had no answer.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PingError {
+    /// No stream could be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The answer did not come in time.
+    #[error("no answer within {} s", DEADLINE.as_secs())]
+    Timeout,
+    /// The stream broke.
+    #[error("the stream broke")]
+    Broken(#[from] std::io::Error),
+    /// The answer was not what was sent.
+    #[error("the answer was not what was sent")]
+    Mismatch,
+}
+
+/// A stream on which pings are asked, one after the other.
+#[derive(Debug)]
+pub struct Pinger(PeerStream);
+
+impl Pinger {
+    pub(crate) async fn open(streams: &Streams, peer: &PeerId) -> Result<Self, PingError> {
+        Ok(Self(streams.open(peer, &PROTOCOL).await?))
+    }
+
+    /// Asks once and tells how long the answer took.
+    pub async fn ask(&mut self) -> Result<Duration, PingError> {
+        let payload: [u8; SIZE] = rand::random();
+        let start = Instant::now();
+        let mut answer = [0; SIZE];
+        let exchange = async {
+            self.0.write_all(&payload).await?;
+            self.0.flush().await?;
+            self.0.read_exact(&mut answer).await
+        };
+        timeout(DEADLINE, exchange)
+            .await
+            .map_err(|_| PingError::Timeout)??;
+        if answer == payload {
+            Ok(start.elapsed())
+        } else {
+            Err(PingError::Mismatch)
+        }
+    }
+}
+
+/// Pings a peer for as long as there is a connection to it, and tells the book. Returns the cause when
+/// the peer has stopped answering; `None` when the connection has ended or the peer never answers.
+pub(crate) async fn watch(streams: Streams, book: Book, peer: PeerId) -> Option<String> {
+    let mut pinger = None;
+    let mut missed = 0;
+    while streams.is_connected(&peer) {
+        match once(&streams, &peer, &mut pinger).await {
+            Ok(rtt) => {
+                missed = 0;
+                book.apply(peer, PeerEvent::Measured(rtt));
+            }
+            Err(PingError::Open(OpenError::Unsupported(_))) => return None,
+            Err(PingError::Open(OpenError::NotConnected)) => break,
+            Err(error) => {
+                tracing::debug!(%peer, %error, "a ping failed");
+                missed += 1;
+                pinger = None;
+                if missed >= MAX_MISSED {
+                    return Some(format!("it did not answer {MAX_MISSED} pings: {error}"));
+                }
+                continue;
+            }
+        }
+        tokio::time::sleep(INTERVAL).await;
+    }
+    None
+}
+
+async fn once(
+    streams: &Streams,
+    peer: &PeerId,
+    pinger: &mut Option<Pinger>,
+) -> Result<Duration, PingError> {
+    if pinger.is_none() {
+        *pinger = Some(Pinger::open(streams, peer).await?);
+    }
+    match pinger {
+        Some(pinger) => pinger.ask().await,
+        None => Err(PingError::Timeout),
+    }
+}
+
+/// Answers every ping that arrives.
+pub(crate) async fn answer(mut accept: Accept, tasks: Tasks) {
+    while let Some((_, stream)) = accept.next().await {
+        tasks.spawn("pong", echo(stream));
+    }
+}
+
+async fn echo(mut stream: PeerStream) {
+    let mut payload = [0; SIZE];
+    while let Ok(Ok(())) = timeout(IDLE, stream.read_exact(&mut payload)).await {
+        let answer = async {
+            stream.write_all(&payload).await?;
+            stream.flush().await
+        };
+        if !matches!(timeout(DEADLINE, answer).await, Ok(Ok(()))) {
+            return;
+        }
+    }
+    let _ = timeout(DEADLINE, stream.close()).await;
+}

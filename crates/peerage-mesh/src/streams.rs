@@ -1,0 +1,306 @@
+//! Streams by protocol id: a handle that opens them, and bounded queues in which they arrive.
+//!
+//! Takes the place of `libp2p-stream`: many openings are in flight at once, a full queue refuses
+//! instead of dropping in silence, no lock is taken while a connection is polled, and nothing stays
+//! behind when a connection closes. What goes over a stream never passes through the swarm's task.
+
+mod behaviour;
+mod handler;
+
+use std::{
+    collections::HashMap,
+    io::ErrorKind,
+    pin::Pin,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures::{AsyncRead, AsyncWrite};
+use libp2p::{Stream, StreamProtocol};
+use peerage_core::PeerId;
+use thiserror::Error;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+pub(crate) use behaviour::Behaviour;
+
+/// Streams that one peer may have open towards us at once, on one connection.
+pub(crate) const MAX_INBOUND: usize = 512;
+/// Streams that we may have open towards one peer at once. With those inbound it stays under the
+/// limit of the muxer (1,024), for Yamux closes the whole connection when that is passed.
+pub(crate) const MAX_OUTBOUND: usize = 384;
+/// Openings that wait for a connection's task.
+const MAX_OPENING: usize = 256;
+/// How long the negotiation of a stream may take.
+pub(crate) const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A stream to or from a peer. Counts its bytes, and gives its place back when it is dropped.
+#[derive(Debug)]
+pub struct PeerStream {
+    stream: Stream,
+    traffic: Arc<Traffic>,
+    /// Yamux does not wake the readers of a connection that this side closes (0.14, `closing.rs`), so
+    /// the end of the connection is heard of here.
+    ended: Pin<Box<WaitForCancellationFutureOwned>>,
+    _place: OwnedSemaphorePermit,
+}
+
+/// Bytes that went over the streams of one connection since they were last asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic {
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+}
+
+impl Traffic {
+    pub(crate) fn take(&self) -> (u64, u64) {
+        (
+            self.bytes_in.swap(0, Ordering::Relaxed),
+            self.bytes_out.swap(0, Ordering::Relaxed),
+        )
+    }
+}
+
+/// Why a stream could not be opened.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// There is no connection to the peer.
+    #[error("there is no connection to the peer")]
+    NotConnected,
+    /// The peer does not speak the protocol.
+    #[error("the peer does not speak {0}")]
+    Unsupported(String),
+    /// The peer speaks the protocol and takes no further stream now.
+    #[error("the peer is busy and takes no further stream of {0} now")]
+    Busy(String),
+    /// As many streams to the peer are open as may be.
+    #[error("as many streams to the peer are open as may be ({MAX_OUTBOUND})")]
+    TooMany,
+    /// The peer did not answer in time.
+    #[error("the peer did not answer within {} s", OPEN_TIMEOUT.as_secs())]
+    Timeout,
+    /// The connection broke.
+    #[error("the connection broke: {0}")]
+    Broken(String),
+}
+
+/// Where the streams of one protocol arrive.
+#[derive(Debug)]
+pub(crate) struct Accept(mpsc::Receiver<(PeerId, PeerStream)>);
+
+impl Accept {
+    /// The next stream and who opened it; `None` when the mesh has stopped.
+    pub(crate) async fn next(&mut self) -> Option<(PeerId, PeerStream)> {
+        self.0.recv().await
+    }
+}
+
+/// Opens streams. Clones share their connections.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Streams {
+    links: Arc<RwLock<HashMap<PeerId, Link>>>,
+    refused: Arc<AtomicU64>,
+}
+
+/// The connection of a peer that new streams go over.
+#[derive(Clone, Debug)]
+struct Link {
+    opens: mpsc::Sender<Open>,
+    places: Arc<Semaphore>,
+    line: Line,
+}
+
+/// What the streams of one connection share.
+#[derive(Clone, Debug, Default)]
+struct Line {
+    traffic: Arc<Traffic>,
+    /// Cancelled when the connection has ended.
+    ended: CancellationToken,
+}
+
+/// A wish for a stream, sent to a connection's task.
+#[derive(Debug)]
+struct Open {
+    protocol: StreamProtocol,
+    reply: oneshot::Sender<Result<Stream, OpenError>>,
+}
+
+impl Streams {
+    /// Opens a stream of `protocol` over the connection to `peer`.
+    pub(crate) async fn open(
+        &self,
+        peer: &PeerId,
+        protocol: &StreamProtocol,
+    ) -> Result<PeerStream, OpenError> {
+        let link = self.link(peer).ok_or(OpenError::NotConnected)?;
+        let place = link
+            .places
+            .try_acquire_owned()
+            .map_err(|_| OpenError::TooMany)?;
+        let (reply, answer) = oneshot::channel();
+        let open = Open {
+            protocol: protocol.clone(),
+            reply,
+        };
+        link.opens
+            .send(open)
+            .await
+            .map_err(|_| OpenError::NotConnected)?;
+        let stream = answer
+            .await
+            .map_err(|_| OpenError::Broken("it was closed meanwhile".into()))??;
+        Ok(PeerStream::new(stream, &link.line, place))
+    }
+
+    /// Whether there is a connection to open streams over.
+    pub(crate) fn is_connected(&self, peer: &PeerId) -> bool {
+        self.link(peer).is_some()
+    }
+
+    /// How many inbound streams were refused because a queue or a peer's share was full.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that went over each peer's streams since the last call.
+    pub(crate) fn take_traffic(&self) -> Vec<(PeerId, u64, u64)> {
+        let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
+        links
+            .iter()
+            .map(|(peer, link)| {
+                let (bytes_in, bytes_out) = link.line.traffic.take();
+                (*peer, bytes_in, bytes_out)
+            })
+            .filter(|(_, bytes_in, bytes_out)| bytes_in + bytes_out > 0)
+            .collect()
+    }
+
+    fn link(&self, peer: &PeerId) -> Option<Link> {
+        let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
+        links.get(peer).cloned()
+    }
+
+    fn set_link(&self, peer: PeerId, link: Option<Link>) {
+        let mut links = self.links.write().unwrap_or_else(PoisonError::into_inner);
+        match link {
+            Some(link) => links.insert(peer, link),
+            None => links.remove(&peer),
+        };
+    }
+}
+
+/// One protocol that is accepted, with the queue its streams go to.
+#[derive(Clone, Debug)]
+struct Protocol {
+    name: StreamProtocol,
+    queue: mpsc::Sender<(PeerId, PeerStream)>,
+}
+
+/// Makes the streams' behaviour for a swarm, and again for one that takes its place.
+#[derive(Debug)]
+pub(crate) struct Factory {
+    streams: Streams,
+    protocols: Arc<[Protocol]>,
+}
+
+impl Factory {
+    /// The behaviour of a new swarm. Connections of an earlier one are forgotten.
+    pub(crate) fn behaviour(&self) -> Behaviour {
+        let mut links = self
+            .streams
+            .links
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        links.clear();
+        Behaviour::new(self.streams.clone(), self.protocols.clone())
+    }
+
+    /// The handle, which serves every swarm.
+    pub(crate) fn handle(&self) -> Streams {
+        self.streams.clone()
+    }
+}
+
+/// Accepts `protocols` (name, length of its queue), with one queue for each, in their order.
+pub(crate) fn new(
+    protocols: impl IntoIterator<Item = (StreamProtocol, usize)>,
+) -> (Factory, Vec<Accept>) {
+    let (protocols, accepts): (Vec<_>, Vec<_>) = protocols
+        .into_iter()
+        .map(|(name, length)| {
+            let (queue, arrivals) = mpsc::channel(length);
+            (Protocol { name, queue }, Accept(arrivals))
+        })
+        .unzip();
+    let factory = Factory {
+        streams: Streams::default(),
+        protocols: protocols.into(),
+    };
+    (factory, accepts)
+}
+
+impl PeerStream {
+    fn new(stream: Stream, line: &Line, place: OwnedSemaphorePermit) -> Self {
+        Self {
+            stream,
+            traffic: line.traffic.clone(),
+            ended: Box::pin(line.ended.clone().cancelled_owned()),
+            _place: place,
+        }
+    }
+
+    /// What would wait is over when the connection is.
+    fn or_ended<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        io: Poll<std::io::Result<T>>,
+    ) -> Poll<std::io::Result<T>> {
+        if io.is_pending() && self.ended.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Err(ErrorKind::ConnectionAborted.into()));
+        }
+        io
+    }
+}
+
+impl AsyncRead for PeerStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<std::io::Result<usize>> {
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if let Poll::Ready(Ok(n)) = &read {
+            self.traffic.bytes_in.fetch_add(*n as u64, Ordering::Relaxed);
+        }
+        self.or_ended(cx, read)
+    }
+}
+
+impl AsyncWrite for PeerStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        if let Poll::Ready(Ok(n)) = &written {
+            self.traffic.bytes_out.fetch_add(*n as u64, Ordering::Relaxed);
+        }
+        self.or_ended(cx, written)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.or_ended(cx, flushed)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        let closed = Pin::new(&mut self.stream).poll_close(cx);
+        self.or_ended(cx, closed)
+    }
+}

@@ -1,0 +1,323 @@
+//! The one loop that owns the swarm: control only, no call's data passes through it.
+
+mod listen;
+
+use std::{
+    collections::HashMap,
+    panic::AssertUnwindSafe,
+    time::{Duration, Instant},
+};
+
+use futures::{FutureExt, StreamExt};
+use libp2p::{
+    Swarm, identify,
+    swarm::{
+        ConnectionId, SwarmEvent,
+        dial_opts::{DialOpts, PeerCondition},
+    },
+};
+use peerage_core::{
+    Multiaddr, PeerId,
+    dial,
+    peer_book::{PeerEvent, Source},
+};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::{
+    Book, Tasks,
+    behaviour::{Behaviour, BehaviourEvent},
+    book,
+    call::Calls,
+    mesh::MeshConfig,
+    ping, streams,
+    translate,
+    transport::{self, TransportError},
+};
+
+/// Wishes that wait for the loop.
+pub(crate) const COMMANDS: usize = 64;
+/// Who may wait for one connection at once.
+const MAX_WAITING: usize = 256;
+/// How often the loop looks after what no event announces.
+const TICK: Duration = Duration::from_secs(1);
+/// How long after a panic the swarm is built anew.
+const RESTART_AFTER: Duration = Duration::from_secs(1);
+
+/// What the handle asks of the loop.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Connect now, without waiting for the plan; the answer tells why it failed.
+    Connect(PeerId, oneshot::Sender<Result<(), String>>),
+    /// Close all connections with a peer; the text goes to the book as the cause.
+    Close(PeerId, String),
+    /// Panic: proves the supervision.
+    #[cfg(test)]
+    Panic,
+}
+
+/// What outlives a swarm that has to be built anew.
+pub(crate) struct Control {
+    pub(crate) config: MeshConfig,
+    pub(crate) book: Book,
+    pub(crate) streams: streams::Factory,
+    pub(crate) calls: Calls,
+    pub(crate) tasks: Tasks,
+    pub(crate) commands: mpsc::Receiver<Command>,
+    pub(crate) own_commands: mpsc::Sender<Command>,
+    pub(crate) listening: watch::Sender<Vec<Multiaddr>>,
+    pub(crate) waiting: HashMap<PeerId, Vec<oneshot::Sender<Result<(), String>>>>,
+    pub(crate) connections: HashMap<ConnectionId, (PeerId, PeerEvent)>,
+    pub(crate) causes: HashMap<PeerId, String>,
+    pub(crate) swept: Instant,
+}
+
+impl Control {
+    /// Builds a swarm that listens where the configuration says.
+    pub(crate) fn build(&self) -> Result<Swarm<Behaviour>, TransportError> {
+        let keypair = self.config.identity.keypair();
+        let behaviour = Behaviour::new(keypair, &self.config.agent, self.streams.behaviour());
+        transport::swarm(keypair, self.config.transports, behaviour)
+    }
+
+    /// Runs until the node stops. A panic (its own, or of a behaviour fed by strangers) costs the
+    /// connections, not the node: a new swarm listens at the same addresses and dials again.
+    pub(crate) async fn supervise(mut self, mut swarm: Swarm<Behaviour>) {
+        loop {
+            let run = AssertUnwindSafe(self.run(&mut swarm)).catch_unwind();
+            if run.await.is_ok() {
+                return;
+            }
+            tracing::error!("the swarm panicked and is built anew");
+            self.abandon();
+            tokio::time::sleep(RESTART_AFTER).await;
+            swarm = match self.build() {
+                Ok(swarm) => swarm,
+                Err(error) => {
+                    tracing::error!(%error, "the swarm cannot be built anew");
+                    return;
+                }
+            };
+            listen::again(&mut swarm, &self.listening.borrow());
+        }
+    }
+
+    /// Everything that hung on the old swarm is told that it is gone.
+    fn abandon(&mut self) {
+        let connected: Vec<PeerId> = self.connections.drain().map(|(_, (p, _))| p).collect();
+        for peer in connected {
+            self.lost(peer, Some("the transport was restarted".into()));
+        }
+        for (_, waiting) in self.waiting.drain() {
+            for reply in waiting {
+                let _ = reply.send(Err("the transport was restarted".into()));
+            }
+        }
+    }
+
+    async fn run(&mut self, swarm: &mut Swarm<Behaviour>) {
+        let mut changes = self.book.watch();
+        let mut tick = tokio::time::interval(TICK);
+        let mut again = Instant::now();
+        loop {
+            tokio::select! {
+                event = swarm.select_next_some() => self.handle(swarm, event),
+                command = self.commands.recv() => match command {
+                    Some(command) => self.obey(swarm, command),
+                    None => return,
+                },
+                _ = changes.recv() => {
+                    // One look at the plan serves every change that is queued.
+                    changes = changes.resubscribe();
+                }
+                () = tokio::time::sleep_until(again.into()) => {}
+                _ = tick.tick() => self.look_after(swarm),
+            }
+            again = self.follow_plan(swarm);
+        }
+    }
+
+    /// Dials whom the plan names, and says when to ask it again.
+    fn follow_plan(&mut self, swarm: &mut Swarm<Behaviour>) -> Instant {
+        let now = book::now();
+        let plan = self.book.read(|book| dial::plan(book, now));
+        for peer in plan.dial {
+            self.dial(swarm, peer);
+        }
+        let wait = plan.again.map_or(TICK, |again| again.saturating_sub(now));
+        Instant::now() + wait
+    }
+
+    fn dial(&mut self, swarm: &mut Swarm<Behaviour>, peer: PeerId) {
+        let addresses = self
+            .book
+            .get(&peer)
+            .map(|record| dial::addresses(&record))
+            .unwrap_or_default();
+        let options = DialOpts::peer_id(peer)
+            .condition(PeerCondition::DisconnectedAndNotDialing)
+            .addresses(addresses)
+            .build();
+        self.book.apply(peer, PeerEvent::Dialing);
+        if let Err(error) = swarm.dial(options)
+            && let Some(cause) = translate::dial_error(&error)
+        {
+            self.dial_failed(peer, cause);
+        }
+    }
+
+    fn obey(&mut self, swarm: &mut Swarm<Behaviour>, command: Command) {
+        match command {
+            Command::Connect(peer, reply) => {
+                if swarm.is_connected(&peer) {
+                    let _ = reply.send(Ok(()));
+                    return;
+                }
+                let waiting = self.waiting.entry(peer).or_default();
+                if waiting.len() >= MAX_WAITING {
+                    let _ = reply.send(Err("too many wait for a connection to it".into()));
+                    return;
+                }
+                waiting.push(reply);
+                if !self.book.get(&peer).is_some_and(|r| r.dialing) {
+                    self.dial(swarm, peer);
+                }
+            }
+            Command::Close(peer, cause) => {
+                self.causes.insert(peer, cause);
+                let _ = swarm.disconnect_peer_id(peer);
+            }
+            #[cfg(test)]
+            Command::Panic => panic!("asked to"),
+        }
+    }
+
+    fn handle(&mut self, swarm: &Swarm<Behaviour>, event: SwarmEvent<BehaviourEvent>) {
+        match event {
+            SwarmEvent::ConnectionEstablished {
+                peer_id,
+                connection_id,
+                endpoint,
+                num_established,
+                ..
+            } => {
+                let connected = translate::connected(&endpoint);
+                self.connections
+                    .insert(connection_id, (peer_id, connected.clone()));
+                self.connected(peer_id, connected, num_established.get() == 1);
+            }
+            SwarmEvent::ConnectionClosed {
+                peer_id,
+                connection_id,
+                num_established,
+                cause,
+                ..
+            } => {
+                self.connections.remove(&connection_id);
+                self.closed(peer_id, num_established, translate::close_cause(cause));
+            }
+            SwarmEvent::OutgoingConnectionError {
+                peer_id: Some(peer),
+                error,
+                ..
+            } => {
+                if let Some(cause) = translate::dial_error(&error) {
+                    self.dial_failed(peer, cause);
+                }
+            }
+            SwarmEvent::NewListenAddr { .. }
+            | SwarmEvent::ExpiredListenAddr { .. }
+            | SwarmEvent::ListenerClosed { .. } => {
+                self.listening
+                    .send_replace(swarm.listeners().cloned().collect());
+            }
+            SwarmEvent::ListenerError { error, .. } => {
+                tracing::warn!(%error, "a listener failed");
+            }
+            SwarmEvent::Behaviour(BehaviourEvent::Identify(
+                identify::Event::Received { peer_id, info, .. }
+                | identify::Event::Pushed { peer_id, info, .. },
+            )) => self.book.apply(peer_id, translate::identified(info)),
+            _ => {}
+        }
+    }
+
+    fn connected(&mut self, peer: PeerId, event: PeerEvent, first: bool) {
+        tracing::debug!(%peer, "connected");
+        self.book.apply(peer, event);
+        for reply in self.waiting.remove(&peer).unwrap_or_default() {
+            let _ = reply.send(Ok(()));
+        }
+        if first {
+            let (streams, book) = (self.streams.handle(), self.book.clone());
+            let commands = self.own_commands.clone();
+            self.tasks.spawn("ping", async move {
+                if let Some(cause) = ping::watch(streams, book, peer).await {
+                    let _ = commands.send(Command::Close(peer, cause)).await;
+                }
+            });
+        }
+    }
+
+    fn closed(&mut self, peer: PeerId, remaining: u32, cause: Option<String>) {
+        let other = self.connections.values().find(|(p, _)| *p == peer);
+        match other {
+            Some((_, event)) if remaining > 0 => self.book.apply(peer, event.clone()),
+            _ => self.lost(peer, cause),
+        }
+    }
+
+    fn lost(&mut self, peer: PeerId, cause: Option<String>) {
+        let cause = self.causes.remove(&peer).or(cause);
+        tracing::debug!(%peer, cause, "disconnected");
+        self.calls.forget(&peer);
+        self.book.apply(peer, PeerEvent::Disconnected { cause });
+    }
+
+    fn dial_failed(&mut self, peer: PeerId, cause: String) {
+        tracing::debug!(%peer, cause, "could not connect");
+        for reply in self.waiting.remove(&peer).unwrap_or_default() {
+            let _ = reply.send(Err(cause.clone()));
+        }
+        self.book.apply(peer, PeerEvent::DialFailed { cause });
+    }
+
+    /// Counts bytes, closes warm streams that are no longer used, and lets go of strangers when there
+    /// are too many of them.
+    fn look_after(&mut self, swarm: &mut Swarm<Behaviour>) {
+        if self.swept.elapsed() < TICK * 5 {
+            return;
+        }
+        self.swept = Instant::now();
+        self.calls.sweep();
+        for (peer, bytes_in, bytes_out) in self.streams.handle().take_traffic() {
+            let event = PeerEvent::Transferred {
+                bytes_in,
+                bytes_out,
+            };
+            self.book.apply(peer, event);
+        }
+        let surplus = self.book.read(|book| dial::surplus(book, book::now()));
+        let connected: Vec<PeerId> = swarm.connected_peers().copied().collect();
+        for peer in connected {
+            let keep = !surplus.contains(&peer);
+            swarm.behaviour_mut().streams.keep(peer, keep);
+        }
+    }
+}
+
+/// Tells the book of the peers that the configuration names.
+pub(crate) fn name_configured(book: &Book, peers: &[(PeerId, Multiaddr)]) {
+    for (peer, address) in peers {
+        book.apply(
+            *peer,
+            PeerEvent::Discovered {
+                addresses: vec![address.clone()],
+                source: Source::Config,
+                holds: None,
+            },
+        );
+    }
+}
+
+pub use listen::ListenError;
+pub(crate) use listen::begin as listen;

@@ -1,0 +1,82 @@
+//! What the swarm says, in the words of the peer book.
+
+use libp2p::{
+    Multiaddr, TransportError,
+    core::ConnectedPoint,
+    identify,
+    multiaddr::Protocol,
+    swarm::{ConnectionError, DialError},
+};
+use peerage_core::peer_book::{Path, PeerEvent};
+
+/// A connection that is up.
+pub(crate) fn connected(endpoint: &ConnectedPoint) -> PeerEvent {
+    let address = endpoint.get_remote_address();
+    PeerEvent::Connected {
+        path: if address.iter().any(|p| p == Protocol::P2pCircuit) {
+            Path::Relayed
+        } else {
+            Path::Direct
+        },
+        address: without_peer(address.clone()),
+        outbound: endpoint.is_dialer(),
+    }
+}
+
+/// What identify has told of a peer.
+pub(crate) fn identified(info: identify::Info) -> PeerEvent {
+    PeerEvent::Identified {
+        agent: info.agent_version,
+        addresses: info.listen_addrs.into_iter().map(without_peer).collect(),
+    }
+}
+
+/// Why an attempt failed, for people; `None` when it was given up because another one is under way.
+pub(crate) fn dial_error(error: &DialError) -> Option<String> {
+    Some(match error {
+        DialError::DialPeerConditionFalse(_) => return None,
+        DialError::LocalPeerId { .. } => "that is this node itself".into(),
+        DialError::NoAddresses => "no address of it is known".into(),
+        DialError::Aborted => "the attempt was given up".into(),
+        DialError::WrongPeerId { obtained, address } => {
+            format!("another peer ({obtained}) answers at {address}")
+        }
+        DialError::Denied { cause } => format!("this node refused the connection: {cause}"),
+        DialError::Transport(errors) => {
+            let tried: Vec<_> = errors.iter().map(|(a, e)| attempt(a, e)).collect();
+            tried.join("; ")
+        }
+    })
+}
+
+/// Why a connection ended, for people.
+pub(crate) fn close_cause(cause: Option<ConnectionError>) -> Option<String> {
+    cause.map(|cause| match cause {
+        ConnectionError::KeepAliveTimeout => "nothing ran on it and nobody wanted it".into(),
+        ConnectionError::IO(error) => root_cause(&error),
+    })
+}
+
+fn attempt(address: &Multiaddr, error: &TransportError<std::io::Error>) -> String {
+    match error {
+        TransportError::MultiaddrNotSupported(address) => format!("{address} is not supported"),
+        TransportError::Other(error) => format!("{address}: {}", root_cause(error)),
+    }
+}
+
+/// The innermost cause: the layers above it only repeat that something failed.
+fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
+
+/// The address without its trailing `/p2p/…`, as the book keeps it.
+pub(crate) fn without_peer(mut address: Multiaddr) -> Multiaddr {
+    if matches!(address.iter().last(), Some(Protocol::P2p(_))) {
+        address.pop();
+    }
+    address
+}

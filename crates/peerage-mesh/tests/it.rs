@@ -1,0 +1,8 @@
+//! The mesh as its users notice it: real nodes in one process, over loopback and over memory.
+
+#[path = "it/calls.rs"]
+mod calls;
+#[path = "it/connections.rs"]
+mod connections;
+#[path = "it/node.rs"]
+mod node;

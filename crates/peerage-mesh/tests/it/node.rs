@@ -1,0 +1,123 @@
+//! A bare node: a mesh and a service.
+
+use std::{convert::Infallible, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Empty, Full};
+use peerage_core::{Identity, Multiaddr, PeerId, peer_book::PeerBook};
+use peerage_mesh::{Body, Book, Change, Mesh, MeshConfig, Origin, Tasks, Transports};
+use tokio::sync::broadcast::error::RecvError;
+use tower::Service;
+
+/// What a test waits for at the most; reached only when it fails.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+pub struct Node {
+    pub mesh: Mesh,
+    pub tasks: Tasks,
+    pub id: PeerId,
+}
+
+impl Node {
+    /// Starts a node that answers with `service`.
+    pub async fn serving<S>(secret: u8, listen: &str, peers: &[&Node], service: S) -> Self
+    where
+        S: Service<
+                Request<hyper::body::Incoming>,
+                Response = Response<axum::body::Body>,
+                Error = Infallible,
+                Future: Send,
+            > + Clone
+            + Send
+            + 'static,
+    {
+        let identity = Identity::from_secret([secret; 32]);
+        let book = Book::new(PeerBook::new(identity.peer_id(), u64::from(secret)));
+        let tasks = Tasks::new();
+        let mut named = Vec::new();
+        for peer in peers {
+            named.push((peer.id, peer.address().await));
+        }
+        let listen: Multiaddr = listen.parse().expect("the test's own address");
+        let config = MeshConfig {
+            transports: if listen.to_string().starts_with("/memory") {
+                Transports::Memory
+            } else {
+                Transports::Network
+            },
+            listen: vec![listen],
+            peers: named,
+            agent: "test/0".into(),
+            identity: identity.clone(),
+        };
+        let (mesh, inbound) = Mesh::spawn(config, &book, &tasks).expect("it starts");
+        tasks.spawn("serve", inbound.serve(service));
+        let id = identity.peer_id();
+        Self { mesh, tasks, id }
+    }
+
+    /// Starts a node that answers with the body it gets and who sent it.
+    pub async fn echo(secret: u8, listen: &str, peers: &[&Self]) -> Self {
+        Self::serving(secret, listen, peers, axum::Router::new().fallback(echo)).await
+    }
+
+    pub async fn address(&self) -> Multiaddr {
+        let mut listening = self.mesh.listening();
+        let addresses = tokio::time::timeout(PATIENCE, listening.wait_for(|a| !a.is_empty()))
+            .await
+            .expect("it listens in time")
+            .expect("it runs");
+        addresses[0].clone()
+    }
+
+    /// Waits until something of a peer is so.
+    pub async fn until(&self, mut so: impl FnMut(&Mesh) -> bool) {
+        let mut changes = self.mesh.book().watch();
+        let wait = async {
+            while !so(&self.mesh) {
+                match changes.recv().await {
+                    Ok(Change { .. }) | Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => panic!("the book is gone"),
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait)
+            .await
+            .expect("it becomes so in time");
+    }
+
+    pub async fn until_connected(&self, peer: PeerId) {
+        self.until(|mesh| mesh.book().get(&peer).is_some_and(|r| r.link.is_some()))
+            .await;
+    }
+
+    pub async fn post(&self, peer: PeerId, body: Bytes) -> Bytes {
+        let response = self.mesh.call(peer, post(body)).await.expect("it answers");
+        assert_eq!(response.status(), 200);
+        let body = response.into_body().collect().await;
+        body.expect("the body comes whole").to_bytes()
+    }
+}
+
+pub fn post(body: Bytes) -> Request<Body> {
+    Request::post("/echo")
+        .body(Full::new(body).map_err(|never| match never {}).boxed_unsync())
+        .expect("a request")
+}
+
+pub fn get(path: &str) -> Request<Body> {
+    Request::get(path)
+        .body(Empty::new().map_err(|never: Infallible| match never {}).boxed_unsync())
+        .expect("a request")
+}
+
+async fn echo(request: Request<axum::body::Body>) -> Response<axum::body::Body> {
+    let origin = request.extensions().get::<Origin>().copied();
+    let mut response = Response::new(request.into_body());
+    if let Some(Origin::Peer(peer)) = origin {
+        let value = peer.to_base58().parse().expect("base58 is a header value");
+        response.headers_mut().insert("origin-peer", value);
+    }
+    response
+}

@@ -1,0 +1,143 @@
+//! One introduction: ask for the card, check it against the connection's key, and put it in the book.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::body::{Body, to_bytes};
+use http::{HeaderValue, Request};
+use peerage_core::{
+    PeerId,
+    card::{Card, CardError, MAX_CARD_BYTES},
+    peer_book::PeerEvent,
+    problem::Problem,
+};
+use tokio::time::timeout;
+
+use super::{CARD_PATH, GRANT_HEADER, OwnCard};
+use crate::{context::Context, members::unix_now};
+
+/// How long one introduction may take.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Who has been introduced on the connection that is up now.
+#[derive(Debug, Default)]
+pub struct Introductions {
+    pub(super) own: OwnCard,
+    done: Mutex<HashMap<PeerId, Arc<Once>>>,
+}
+
+/// `true` once it is done. Locked while it is under way, so that nobody does it twice at once.
+type Once = tokio::sync::Mutex<bool>;
+
+impl Introductions {
+    /// This node's own card, as each caller may see it.
+    #[must_use]
+    pub fn own(&self) -> &OwnCard {
+        &self.own
+    }
+
+    /// Introduces this node to a peer unless that is done on this connection. A peer that has no card
+    /// can be called all the same: it is told apart by what the book says of its card.
+    ///
+    /// # Errors
+    ///
+    /// A problem when the peer cannot be reached at all.
+    pub async fn ensure(&self, ctx: &Context, peer: PeerId) -> Result<(), Problem> {
+        let once = self.once(peer);
+        let mut done = once.lock().await;
+        if *done && ctx.mesh.is_connected(&peer) {
+            return Ok(());
+        }
+        match timeout(DEADLINE, ask(ctx, peer)).await {
+            Ok(Ok(())) => *done = true,
+            Ok(Err(problem)) if problem.code == "unreachable" => return Err(problem),
+            Ok(Err(problem)) => refused(ctx, peer, &problem.detail),
+            Err(_) => refused(ctx, peer, "it did not show a card in time"),
+        }
+        Ok(())
+    }
+
+    /// Introduces this node again, for what it shows has changed.
+    pub async fn again(&self, ctx: &Context, peer: PeerId) -> Result<(), Problem> {
+        self.forget(&peer);
+        self.ensure(ctx, peer).await
+    }
+
+    /// The connection has ended: the next one begins with an introduction.
+    pub(super) fn forget(&self, peer: &PeerId) {
+        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        done.remove(peer);
+    }
+
+    /// Whether the introduction is done.
+    pub(super) async fn is_done(&self, peer: PeerId) -> bool {
+        *self.once(peer).lock().await
+    }
+
+    fn once(&self, peer: PeerId) -> Arc<Once> {
+        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        done.entry(peer).or_default().clone()
+    }
+}
+
+/// Asks a peer for its card and takes it into the book.
+async fn ask(ctx: &Context, peer: PeerId) -> Result<(), Problem> {
+    let mut request = Request::get(CARD_PATH);
+    for chain in ctx.members.chains() {
+        let value = HeaderValue::try_from(chain.to_string()).expect("a chain is ASCII text");
+        request = request.header(GRANT_HEADER, value);
+    }
+    let request = request.body(Body::empty()).expect("the parts are valid");
+    let response = ctx.call_unintroduced(peer, request).await?;
+    let status = response.status();
+    if !status.is_success() {
+        let text = format!("it answered {status} instead of a card");
+        return Err(Problem::new(502, "no_card", text));
+    }
+    let bytes = to_bytes(response.into_body(), MAX_CARD_BYTES)
+        .await
+        .map_err(|error| Problem::new(502, "bad_card", format!("its card: {error}")))?;
+    accept(ctx, peer, &bytes)
+        .map_err(|error| Problem::new(502, "bad_card", format!("its card was refused: {error}")))
+}
+
+/// Checks a card that came over a connection with `peer`, and takes it into the book unless it is the
+/// one that is there.
+///
+/// # Errors
+///
+/// Why it was refused; the book says so too.
+pub(super) fn accept(ctx: &Context, peer: PeerId, bytes: &[u8]) -> Result<(), CardError> {
+    let checked = Card::verify(bytes, &peer, unix_now()).and_then(|card| {
+        let held = ctx.mesh.book().get(&peer).and_then(|record| record.card);
+        if let Some(held) = held {
+            card.check_newer_than(&held)?;
+            if held.bytes() == card.bytes() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(card))
+    });
+    match checked {
+        Ok(Some(card)) => {
+            ctx.mesh
+                .book()
+                .apply(peer, PeerEvent::CardAccepted(Arc::new(card)));
+            Ok(())
+        }
+        Ok(None) => Ok(()),
+        Err(error) => {
+            refused(ctx, peer, &error.to_string());
+            Err(error)
+        }
+    }
+}
+
+fn refused(ctx: &Context, peer: PeerId, cause: &str) {
+    tracing::warn!(%peer, cause, "no introduction");
+    let cause = cause.to_owned();
+    ctx.mesh.book().apply(peer, PeerEvent::CardRefused { cause });
+}

@@ -1,0 +1,182 @@
+//! The card worker: introduces this node to each new peer, renews cards before they expire, and tells
+//! connected peers when this node's card has changed.
+
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
+
+use axum::body::Body;
+use futures::{StreamExt, stream};
+use http::{Request, header::CONTENT_TYPE};
+use peerage_core::{PeerId, peer_book::PeerEvent};
+use peerage_mesh::Change;
+use tokio::{sync::broadcast::error::RecvError, time::timeout};
+
+use super::TELL_PATH;
+use crate::{context::Context, members::unix_now};
+
+/// Introductions under way at once.
+const AT_ONCE: usize = 16;
+/// How often it is looked after introductions that failed and cards that expire.
+const TICK: Duration = Duration::from_secs(5);
+/// The wait after an introduction that failed; it doubles up to [`LONGEST_WAIT`].
+const FIRST_WAIT: Duration = Duration::from_secs(5);
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
+/// A peer's card is asked for again when less than this is left of it, seconds.
+const RENEW: u64 = 3600;
+/// How long after a change it is told: several at once are told once.
+const SETTLE: Duration = Duration::from_millis(50);
+/// How often it is looked after peers who have not heard of the latest card.
+const TELL_AGAIN: Duration = Duration::from_secs(30);
+/// How long telling one peer may take.
+const TELL_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Runs the worker until the node stops.
+pub async fn run(ctx: Context) {
+    tokio::join!(introduce(&ctx), tell(&ctx));
+}
+
+/// When a failed introduction is tried again, and after how many failures.
+type Failed = HashMap<PeerId, (u32, Instant)>;
+
+async fn introduce(ctx: &Context) {
+    let mut changes = ctx.mesh.book().watch();
+    let mut tick = tokio::time::interval(TICK);
+    let mut failed = Failed::new();
+    loop {
+        tokio::select! {
+            change = changes.recv() => match change {
+                Ok(Change { peer, event: PeerEvent::Disconnected { .. } }) => {
+                    ctx.introductions.forget(&peer);
+                    failed.remove(&peer);
+                }
+                Ok(Change { peer, event: PeerEvent::Connected { .. } }) => {
+                    let ctx = ctx.clone();
+                    ctx.tasks.clone().spawn("introduce", async move {
+                        // What went wrong stands in the book.
+                        let _ = ctx.introductions.ensure(&ctx, peer).await;
+                    });
+                }
+                Ok(_) => {}
+                Err(RecvError::Lagged(_)) => tick.reset_immediately(),
+                Err(RecvError::Closed) => return,
+            },
+            _ = tick.tick() => retry(ctx, &mut failed).await,
+        }
+    }
+}
+
+/// Introduces this node where that has failed, and where a card is about to expire.
+async fn retry(ctx: &Context, failed: &mut Failed) {
+    let renew_at = unix_now() + RENEW;
+    let connected: Vec<(PeerId, bool)> = ctx.mesh.book().read(|book| {
+        book.iter()
+            .filter(|(_, record)| record.link.is_some())
+            .map(|(peer, record)| {
+                let card = record.card.as_ref();
+                (*peer, card.is_some_and(|card| card.expires() < renew_at))
+            })
+            .collect()
+    });
+    let mut due = Vec::new();
+    for (peer, expiring) in connected {
+        let waits = failed.get(&peer).is_some_and(|(_, at)| *at > Instant::now());
+        if !waits && (expiring || !ctx.introductions.is_done(peer).await) {
+            due.push(peer);
+        }
+    }
+    let results: Vec<(PeerId, bool)> = stream::iter(due)
+        .map(|peer| async move {
+            let _ = ctx.introductions.again(ctx, peer).await;
+            (peer, ctx.introductions.is_done(peer).await)
+        })
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+    for (peer, done) in results {
+        if done {
+            failed.remove(&peer);
+        } else {
+            let count = failed.get(&peer).map_or(0, |(count, _)| *count) + 1;
+            let wait = (FIRST_WAIT * 2_u32.saturating_pow(count.min(10) - 1)).min(LONGEST_WAIT);
+            failed.insert(peer, (count, Instant::now() + wait));
+        }
+    }
+}
+
+/// Tells every introduced peer whose view of this node's card has changed.
+async fn tell(ctx: &Context) {
+    let mut shares = ctx.shares.changes();
+    let mut listening = ctx.mesh.listening();
+    let mut changes = ctx.mesh.book().watch();
+    let mut told: HashMap<PeerId, Vec<u8>> = HashMap::new();
+    let mut tick = tokio::time::interval(TELL_AGAIN);
+    loop {
+        tokio::select! {
+            // For those who could not be told, and for cards that were renewed.
+            _ = tick.tick() => {}
+            changed = shares.changed() => if changed.is_err() { return },
+            changed = listening.changed() => if changed.is_err() { return },
+            change = changes.recv() => match change {
+                // What a peer may call depends on what it is to this node.
+                Ok(Change { event: PeerEvent::Related(_), .. }) | Err(RecvError::Lagged(_)) => {}
+                Ok(Change { peer, event: PeerEvent::Disconnected { .. } }) => {
+                    told.remove(&peer);
+                    continue;
+                }
+                Ok(_) => continue,
+                Err(RecvError::Closed) => return,
+            },
+        }
+        tokio::time::sleep(SETTLE).await;
+        tell_all(ctx, &mut told).await;
+    }
+}
+
+async fn tell_all(ctx: &Context, told: &mut HashMap<PeerId, Vec<u8>>) {
+    let connected: Vec<PeerId> = ctx.mesh.book().read(|book| {
+        book.iter()
+            .filter(|(_, record)| record.link.is_some() && record.card.is_some())
+            .map(|(peer, _)| *peer)
+            .collect()
+    });
+    let news: Vec<(PeerId, Vec<u8>)> = connected
+        .into_iter()
+        .filter_map(|peer| {
+            let card = ctx.introductions.own.for_peer(ctx, Some(peer));
+            let card = card
+                .inspect_err(|problem| tracing::error!(%problem, "this node has no card"))
+                .ok()?;
+            let json = card.bytes().to_vec();
+            (told.get(&peer) != Some(&json)).then_some((peer, json))
+        })
+        .collect();
+    let results: Vec<_> = stream::iter(news)
+        .map(|(peer, json)| async move {
+            let told = timeout(TELL_DEADLINE, tell_one(ctx, peer, json.clone())).await;
+            matches!(told, Ok(true)).then_some((peer, json))
+        })
+        .buffer_unordered(AT_ONCE)
+        .collect()
+        .await;
+    told.extend(results.into_iter().flatten());
+}
+
+async fn tell_one(ctx: &Context, peer: PeerId, json: Vec<u8>) -> bool {
+    let request = Request::post(TELL_PATH)
+        .header(CONTENT_TYPE, "application/json")
+        .body(Body::from(json))
+        .expect("the parts are valid");
+    match ctx.call_unintroduced(peer, request).await {
+        Ok(response) if response.status().is_success() => true,
+        Ok(response) => {
+            tracing::warn!(%peer, status = %response.status(), "a peer refused this node's card");
+            false
+        }
+        Err(problem) => {
+            tracing::debug!(%peer, %problem, "a peer could not be told of this node's card");
+            false
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Every tool this node may call, its own and its peers', and how to call one.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use async_trait::async_trait;
+use axum::{Router, body::Body};
+use http::{Request, Response};
+use peerage_core::{
+    PeerId,
+    peer_book::{PeerEvent, Relation},
+    problem::Problem,
+};
+use peerage_mesh::Change;
+use serde_json::Value;
+use tokio::sync::{broadcast::error::RecvError, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    context::{Context, ask},
+    mcp::{
+        MCP_PREFIX,
+        aggregate::{ServerEntry, ToolCall, ToolSource},
+        client::{CallOptions, HttpCall, McpClient, ProgressSink, ToolCallError},
+    },
+};
+
+/// Clients that are kept; past it the cache is emptied, and sessions begin anew.
+const MAX_CLIENTS: usize = 1024;
+
+/// See the module's page. Clones share their clients.
+#[derive(Clone)]
+pub struct Tools(Arc<Inner>);
+
+struct Inner {
+    ctx: Context,
+    own: Router,
+    clients: Mutex<HashMap<(PeerId, String), McpClient>>,
+    changes: watch::Sender<u64>,
+}
+
+impl std::fmt::Debug for Tools {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tools").finish_non_exhaustive()
+    }
+}
+
+impl Tools {
+    /// The tools of a node; `own` is the router that answers for its own shares.
+    #[must_use]
+    pub fn new(ctx: &Context, own: Router) -> Self {
+        let tools = Self(Arc::new(Inner {
+            ctx: ctx.clone(),
+            own,
+            clients: Mutex::default(),
+            changes: watch::Sender::new(0),
+        }));
+        ctx.tasks.spawn("tools", tools.clone().follow());
+        tools
+    }
+
+    /// Calls a tool with a deadline and all other options.
+    ///
+    /// # Errors
+    ///
+    /// What the server said, or why nothing came from it.
+    pub async fn call_with(
+        &self,
+        call: ToolCall,
+        options: CallOptions,
+    ) -> Result<Value, ToolCallError> {
+        let client = self.client(call.peer, &call.server);
+        client.call_tool(&call.tool, call.arguments, options).await
+    }
+
+    /// The tools of one server, asked for now.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tools::call_with`].
+    pub async fn list(&self, peer: PeerId, server: &str) -> Result<Vec<Value>, ToolCallError> {
+        self.client(peer, server).list_tools().await
+    }
+
+    fn client(&self, peer: PeerId, server: &str) -> McpClient {
+        let mut clients = self.0.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if clients.len() >= MAX_CLIENTS {
+            clients.clear();
+        }
+        let key = (peer, server.to_owned());
+        let make = || {
+            let http = Arc::new(ToPeer {
+                ctx: self.0.ctx.clone(),
+                own: self.0.own.clone(),
+                peer,
+            });
+            McpClient::new(http, format!("{MCP_PREFIX}{server}"), &self.0.ctx.tasks)
+        };
+        clients.entry(key).or_insert_with(make).clone()
+    }
+
+    /// Counts up when a card, a connection, a relation or an own share has changed.
+    async fn follow(self) {
+        let mut book = self.0.ctx.mesh.book().watch();
+        let mut shares = self.0.ctx.shares.changes();
+        loop {
+            tokio::select! {
+                changed = shares.changed() => if changed.is_err() { return },
+                change = book.recv() => match change {
+                    Ok(Change { event, .. }) if !matters(&event) => continue,
+                    Ok(_) | Err(RecvError::Lagged(_)) => {}
+                    Err(RecvError::Closed) => return,
+                },
+            }
+            self.0.changes.send_modify(|version| *version += 1);
+        }
+    }
+}
+
+fn matters(event: &PeerEvent) -> bool {
+    matches!(
+        event,
+        PeerEvent::CardAccepted(_)
+            | PeerEvent::Connected { .. }
+            | PeerEvent::Disconnected { .. }
+            | PeerEvent::Related(_)
+    )
+}
+
+#[async_trait]
+impl ToolSource for Tools {
+    fn servers(&self) -> Vec<ServerEntry> {
+        let ctx = &self.0.ctx;
+        let mut servers: Vec<ServerEntry> = ctx
+            .shares
+            .all()
+            .iter()
+            .map(|share| ServerEntry {
+                peer: ctx.me(),
+                peer_name: ctx.facts.name.clone(),
+                server: share.name.clone(),
+                description: String::new(),
+                tools: share.tools(),
+                reachable: true,
+            })
+            .collect();
+        ctx.mesh.book().read(|book| {
+            for (peer, record) in book.iter() {
+                let Some(card) = &record.card else { continue };
+                // A stranger could put instructions for models into its tools' descriptions: what it
+                // shares with everyone is called by PeerId, but not offered to this machine's agents.
+                if record.relation == Relation::Stranger {
+                    continue;
+                }
+                servers.extend(card.servers().iter().map(|server| ServerEntry {
+                    peer: *peer,
+                    peer_name: card.name().to_owned(),
+                    server: server.name.clone(),
+                    description: server.description.clone(),
+                    tools: server.tools.iter().cloned().map(Value::Object).collect(),
+                    reachable: record.link.is_some(),
+                }));
+            }
+        });
+        servers
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.0.changes.subscribe()
+    }
+
+    async fn call(
+        &self,
+        call: ToolCall,
+        progress: Option<ProgressSink>,
+        cancel: CancellationToken,
+    ) -> Result<Value, ToolCallError> {
+        let options = CallOptions {
+            progress,
+            cancel,
+            ..CallOptions::default()
+        };
+        self.call_with(call, options).await
+    }
+}
+
+/// Reaches one peer's routes, or this node's own.
+struct ToPeer {
+    ctx: Context,
+    own: Router,
+    peer: PeerId,
+}
+
+#[async_trait]
+impl HttpCall for ToPeer {
+    async fn call(&self, request: Request<Body>) -> Result<Response<Body>, Problem> {
+        if self.peer == self.ctx.me() {
+            Ok(ask(&self.own, request).await)
+        } else {
+            self.ctx.call(self.peer, request).await
+        }
+    }
+}

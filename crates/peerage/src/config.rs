@@ -1,0 +1,386 @@
+//! What a node is told before it starts: defaults, then the file, then the environment, then flags.
+//!
+//! | key | default | meaning |
+//! |---|---|---|
+//! | `name` | the host's name | name of the node, unique under its home |
+//! | `api` | `127.0.0.1:7337` | address of the local API; port 0, or a busy one, picks a free port |
+//! | `listen` | TCP and QUIC, IPv4 and IPv6, on a port that follows from the node's key | multiaddrs at which peers reach the node |
+//! | `mdns` | `true` | find peers on the local network, and be found |
+//! | `description` | none | a sentence about the node, in its card |
+//! | `[metadata]` | empty | anything else for the card: a table |
+//! | `[[peers]] address` | none | multiaddrs of peers to dial without discovery |
+//! | `[shares.NAME]` | none | MCP servers to share: `command` or `url`, `args`, `env`, `cwd`, `allow` |
+//! | `[mcp] pinned` | none | tools that are listed even when there are too many to list |
+//! | `[mcp] all_tools` | `false` | list every tool, however many there are |
+//! | `[limits] request_timeout` | `60s` | deadline of a call, extended while progress flows |
+//! | `[limits] session_idle` | `15m` | when the child of an idle MCP session is ended |
+//!
+//! The environment has `PEERAGE_NAME`, `PEERAGE_API`, `PEERAGE_LISTEN` and `PEERAGE_PEERS` (with commas between
+//! multiaddrs), `PEERAGE_MDNS`, `PEERAGE_DESCRIPTION` and `PEERAGE_ALL_TOOLS`. Lists of peers and shares add
+//! up over the layers (a share replaces one of the same name), all else replaces. No key is a secret.
+
+mod duration;
+mod file;
+mod identity;
+mod layer;
+mod origin;
+mod share;
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use peerage_core::{Multiaddr, address::Address, problem::Problem};
+use peerage_services::api::ShareRequest;
+use serde_json::Value;
+
+pub use self::{
+    duration::{DurationError, format_duration, parse_duration},
+    identity::{IdentitySource, Phrase, SeedError, read_seed},
+    layer::{Environment, Layer, LimitsLayer, McpLayer, PeerEntry, ShareEntry},
+    origin::{Origin, Setting},
+    share::{ShareError, parse_share, share_target},
+};
+
+/// Name of the file under the home.
+pub const FILE_NAME: &str = "peerage.toml";
+/// Port of the local API.
+pub const DEFAULT_API_PORT: u16 = 7337;
+/// Deadline of a call.
+pub const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+/// When the child of an idle MCP session is ended.
+pub const DEFAULT_SESSION_IDLE: Duration = Duration::from_secs(15 * 60);
+/// The most characters of a node's name.
+pub const MAX_NAME: usize = 63;
+
+/// All that a node is told before it starts.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Folder that holds everything: config, keys, stores.
+    pub home: PathBuf,
+    /// Name of the node, unique under its home; also a folder there.
+    pub name: String,
+    /// Address of the local API.
+    pub api: SocketAddr,
+    /// Addresses at which peers reach the node; empty for the default.
+    pub listen: Vec<Multiaddr>,
+    /// Whether to find peers on the local network, and be found.
+    pub mdns: bool,
+    /// Peers to dial without discovery.
+    pub peers: Vec<Multiaddr>,
+    /// A sentence about the node, for its card.
+    pub description: Option<String>,
+    /// Anything else for the card.
+    pub metadata: BTreeMap<String, Value>,
+    /// MCP servers to share, in order of their names.
+    pub shares: Vec<ShareRequest>,
+    /// How the aggregated MCP server lists tools.
+    pub mcp: McpConfig,
+    /// Deadlines.
+    pub limits: Limits,
+    /// Where the node's key comes from.
+    pub identity: IdentitySource,
+    /// The program and its first arguments that watch over each child, see
+    /// [`peerage_services::mcp::stdio::guard`]; empty for none. Not in the file: the program sets it.
+    pub guard: Vec<OsString>,
+    origins: BTreeMap<String, Origin>,
+}
+
+/// How the aggregated MCP server lists tools.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct McpConfig {
+    /// Tools that are listed even when there are too many to list.
+    pub pinned: Vec<String>,
+    /// List every tool, however many there are.
+    pub all_tools: bool,
+}
+
+/// Deadlines of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Deadline of a call, extended while progress flows.
+    pub request_timeout: Duration,
+    /// When the child of an idle MCP session is ended.
+    pub session_idle: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            request_timeout: DEFAULT_REQUEST_TIMEOUT,
+            session_idle: DEFAULT_SESSION_IDLE,
+        }
+    }
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file is there but cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is not what it should be.
+    #[error("{}:{line}: {message}", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Line in it, from 1.
+        line: usize,
+        /// What is wrong.
+        message: String,
+    },
+    /// The file has a key that means nothing.
+    #[error("{}:{line}: unknown key `{key}`", path.display())]
+    UnknownKey {
+        /// The file.
+        path: PathBuf,
+        /// Line in it, from 1.
+        line: usize,
+        /// The key, with those above it.
+        key: String,
+        /// The key that was probably meant.
+        near: Option<String>,
+    },
+    /// A value cannot be used.
+    #[error("{origin}: {message}")]
+    Value {
+        /// Where it came from.
+        origin: Origin,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+impl From<ConfigError> for Problem {
+    fn from(error: ConfigError) -> Self {
+        let detail = error.to_string();
+        match error {
+            ConfigError::Read { .. } => Self::new(500, "config_unreadable", detail),
+            ConfigError::UnknownKey { near, .. } => {
+                let hint = near.map_or_else(
+                    || "`peerage config show` lists the keys".to_owned(),
+                    |near| format!("did you mean `{near}`?"),
+                );
+                Self::new(400, "config_unknown_key", detail).hint(hint)
+            }
+            ConfigError::Invalid { .. } | ConfigError::Value { .. } => {
+                Self::new(400, "config_invalid", detail)
+            }
+        }
+    }
+}
+
+impl Config {
+    /// The defaults for a home, without file or environment.
+    #[must_use]
+    pub fn new(home: impl Into<PathBuf>) -> Self {
+        Self {
+            home: home.into(),
+            name: host_name(),
+            api: SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_API_PORT)),
+            listen: Vec::new(),
+            mdns: true,
+            peers: Vec::new(),
+            description: None,
+            metadata: BTreeMap::new(),
+            shares: Vec::new(),
+            mcp: McpConfig::default(),
+            limits: Limits::default(),
+            identity: IdentitySource::Stored,
+            guard: Vec::new(),
+            origins: BTreeMap::new(),
+        }
+    }
+
+    /// Defaults, then `HOME/peerage.toml` if there is one, then the environment, then flags.
+    ///
+    /// # Errors
+    /// What is wrong, with the file and line or the name of the variable or flag.
+    pub fn load(
+        home: &Path,
+        environment: &Environment<'_>,
+        flags: Layer,
+    ) -> Result<Self, ConfigError> {
+        let mut config = Self::new(home);
+        let path = home.join(FILE_NAME);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => {
+                let (layer, lines) = file::parse(&path, &text)?;
+                let origin = |key: &str| Origin::File {
+                    path: path.clone(),
+                    line: lines.get(key).copied().unwrap_or(1),
+                };
+                config.apply(layer, &origin)?;
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(source) => return Err(ConfigError::Read { path, source }),
+        }
+        config.apply(environment.layer()?, &Environment::origin)?;
+        config.apply(flags, &|key| Origin::Flag(layer::flag(key)))?;
+        Ok(config)
+    }
+
+    /// Puts one layer over what is there. `origin` says for a key where it came from.
+    fn apply(&mut self, layer: Layer, origin: &dyn Fn(&str) -> Origin) -> Result<(), ConfigError> {
+        if let Some(name) = &layer.name {
+            check_name(name).map_err(|message| ConfigError::Value {
+                origin: origin("name"),
+                message,
+            })?;
+        }
+        let mut slots = Slots {
+            origins: &mut self.origins,
+            origin,
+        };
+        slots.put("name", layer.name, &mut self.name);
+        slots.put("api", layer.api, &mut self.api);
+        slots.put("listen", layer.listen, &mut self.listen);
+        slots.put("mdns", layer.mdns, &mut self.mdns);
+        slots.put(
+            "description",
+            layer.description.map(Some),
+            &mut self.description,
+        );
+        slots.put("metadata", layer.metadata, &mut self.metadata);
+        let mcp = layer.mcp.unwrap_or_default();
+        slots.put("mcp.pinned", mcp.pinned, &mut self.mcp.pinned);
+        slots.put("mcp.all_tools", mcp.all_tools, &mut self.mcp.all_tools);
+        let limits = layer.limits.unwrap_or_default();
+        let timeout = limits.request_timeout;
+        slots.put(
+            "limits.request_timeout",
+            timeout,
+            &mut self.limits.request_timeout,
+        );
+        slots.put(
+            "limits.session_idle",
+            limits.session_idle,
+            &mut self.limits.session_idle,
+        );
+        slots.put("identity", layer.identity, &mut self.identity);
+        if !layer.peers.is_empty() {
+            slots.origins.insert("peers".to_owned(), origin("peers"));
+        }
+        for peer in layer.peers {
+            if !self.peers.contains(&peer.address) {
+                self.peers.push(peer.address);
+            }
+        }
+        for (name, entry) in layer.shares {
+            let key = format!("shares.{name}");
+            let from = origin(&key);
+            let share = entry.check(&name).map_err(|error| ConfigError::Value {
+                origin: from.clone(),
+                message: error.to_string(),
+            })?;
+            self.origins.insert(key, from);
+            self.shares.retain(|other| other.name != share.name);
+            self.shares.push(share);
+        }
+        self.shares.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(())
+    }
+
+    /// Where the value of a key came from, as `mcp.pinned` or `shares.files`.
+    #[must_use]
+    pub fn origin(&self, key: &str) -> Origin {
+        self.origins.get(key).cloned().unwrap_or(Origin::Default)
+    }
+
+    /// The last part of the `o://` name that the node has in its mesh.
+    #[must_use]
+    pub fn segment(&self) -> String {
+        Address::segment_from(&self.name)
+    }
+
+    /// Every effective value with where it came from, in the order of the documentation.
+    #[must_use]
+    pub fn settings(&self) -> Vec<Setting> {
+        let text = |items: &[Multiaddr]| items.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let mut settings = vec![
+            self.setting("name", self.name.as_str()),
+            self.setting("api", self.api.to_string()),
+            self.setting("listen", text(&self.listen)),
+            self.setting("mdns", self.mdns),
+            self.setting("description", self.description.clone()),
+            self.setting("metadata", serde_json::json!(self.metadata)),
+            self.setting("peers", text(&self.peers)),
+            self.setting("mcp.pinned", self.mcp.pinned.clone()),
+            self.setting("mcp.all_tools", self.mcp.all_tools),
+            self.setting(
+                "limits.request_timeout",
+                format_duration(self.limits.request_timeout),
+            ),
+            self.setting(
+                "limits.session_idle",
+                format_duration(self.limits.session_idle),
+            ),
+            self.setting("identity", self.identity.to_string()),
+        ];
+        for share in &self.shares {
+            settings.push(self.setting(&format!("shares.{}", share.name), share_target(share)));
+        }
+        settings
+    }
+
+    fn setting(&self, key: &str, value: impl Into<Value>) -> Setting {
+        Setting {
+            key: key.to_owned(),
+            value: value.into(),
+            origin: self.origin(key),
+        }
+    }
+}
+
+/// Fills values and remembers where each came from.
+struct Slots<'a> {
+    origins: &'a mut BTreeMap<String, Origin>,
+    origin: &'a dyn Fn(&str) -> Origin,
+}
+
+impl Slots<'_> {
+    fn put<T>(&mut self, key: &str, value: Option<T>, slot: &mut T) {
+        if let Some(value) = value {
+            *slot = value;
+            self.origins.insert(key.to_owned(), (self.origin)(key));
+        }
+    }
+}
+
+/// Checks that a text can be a node's name, which is also a folder and a part of DNS-SD names.
+///
+/// # Errors
+/// A sentence that says what is wrong.
+pub fn check_name(name: &str) -> Result<(), String> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if name.is_empty() || name.len() > MAX_NAME {
+        return Err(format!("a node's name has 1 to {MAX_NAME} characters"));
+    }
+    if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) || !name.chars().all(allowed) {
+        return Err(format!(
+            "`{}` cannot be a node's name: letters, digits, `-`, `_` and `.` can, after a letter or digit",
+            name.escape_default()
+        ));
+    }
+    Ok(())
+}
+
+/// The host's name as a node's name.
+fn host_name() -> String {
+    let host = sysinfo::System::host_name().unwrap_or_default();
+    let short = host.split('.').next().unwrap_or_default();
+    Address::segment_from(short)
+}
+
+#[cfg(test)]
+mod tests;

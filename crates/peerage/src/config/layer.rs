@@ -1,0 +1,246 @@
+//! One layer of configuration: each value there or not. The file, the environment and the flags are all layers.
+
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+
+use peerage_core::Multiaddr;
+use peerage_services::api::{Allow, ShareRequest};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+
+use super::{ConfigError, IdentitySource, Origin, ShareError, parse_duration, share};
+
+/// Values that one source of configuration gives.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Layer {
+    /// Name of the node.
+    pub name: Option<String>,
+    /// Address of the local API.
+    pub api: Option<SocketAddr>,
+    /// Addresses at which peers reach the node.
+    pub listen: Option<Vec<Multiaddr>>,
+    /// Whether to find peers on the local network.
+    pub mdns: Option<bool>,
+    /// A sentence about the node.
+    pub description: Option<String>,
+    /// Anything else for the card.
+    pub metadata: Option<BTreeMap<String, Value>>,
+    /// Peers to dial, added to those of other layers.
+    pub peers: Vec<PeerEntry>,
+    /// What to share, by name, added to those of other layers.
+    pub shares: BTreeMap<String, ShareEntry>,
+    /// How the aggregated MCP server lists tools.
+    pub mcp: Option<McpLayer>,
+    /// Deadlines.
+    pub limits: Option<LimitsLayer>,
+    /// Where the node's key comes from: only a flag says it.
+    #[serde(skip)]
+    pub identity: Option<IdentitySource>,
+}
+
+/// `[[peers]]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PeerEntry {
+    /// Where to dial it.
+    pub address: Multiaddr,
+}
+
+/// `[mcp]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct McpLayer {
+    /// Tools that are always listed.
+    pub pinned: Option<Vec<String>>,
+    /// List every tool.
+    pub all_tools: Option<bool>,
+}
+
+/// `[limits]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsLayer {
+    /// Deadline of a call.
+    #[serde(deserialize_with = "duration")]
+    pub request_timeout: Option<Duration>,
+    /// When the child of an idle MCP session is ended.
+    #[serde(deserialize_with = "duration")]
+    pub session_idle: Option<Duration>,
+}
+
+/// `[shares.NAME]`.
+#[derive(Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ShareEntry {
+    /// Command line of a stdio server.
+    pub command: Option<String>,
+    /// URL of a Streamable HTTP server.
+    pub url: Option<String>,
+    /// More arguments, as they are.
+    pub args: Vec<String>,
+    /// Environment of the child.
+    pub env: BTreeMap<String, String>,
+    /// Working directory of the child.
+    pub cwd: Option<String>,
+    /// Who may call it.
+    pub allow: Allow,
+}
+
+/// Arguments and environment may hold secrets.
+impl std::fmt::Debug for ShareEntry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ShareEntry")
+            .field("stdio", &self.command.is_some())
+            .field("allow", &self.allow)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ShareEntry {
+    /// The share under its name, checked.
+    pub(super) fn check(self, name: &str) -> Result<ShareRequest, ShareError> {
+        let share = ShareRequest {
+            name: name.to_owned(),
+            command: self.command,
+            url: self.url,
+            args: self.args,
+            env: self.env,
+            cwd: self.cwd,
+            allow: self.allow,
+        };
+        share::check(&share)?;
+        Ok(share)
+    }
+}
+
+impl From<ShareRequest> for ShareEntry {
+    fn from(share: ShareRequest) -> Self {
+        Self {
+            command: share.command,
+            url: share.url,
+            args: share.args,
+            env: share.env,
+            cwd: share.cwd,
+            allow: share.allow,
+        }
+    }
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    parse_duration(&text)
+        .map(Some)
+        .map_err(serde::de::Error::custom)
+}
+
+/// The environment, given as a function so that tests need not change their own.
+#[derive(Clone, Copy)]
+pub struct Environment<'a>(&'a dyn Fn(&str) -> Option<String>);
+
+impl std::fmt::Debug for Environment<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Environment").finish_non_exhaustive()
+    }
+}
+
+/// The variables, each with the key it sets.
+const VARIABLES: &[(&str, &str)] = &[
+    ("name", "PEERAGE_NAME"),
+    ("api", "PEERAGE_API"),
+    ("listen", "PEERAGE_LISTEN"),
+    ("mdns", "PEERAGE_MDNS"),
+    ("description", "PEERAGE_DESCRIPTION"),
+    ("peers", "PEERAGE_PEERS"),
+    ("mcp.all_tools", "PEERAGE_ALL_TOOLS"),
+];
+
+impl<'a> Environment<'a> {
+    /// Takes a function that gives the value of a variable.
+    #[must_use]
+    pub fn new(get: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        Self(get)
+    }
+
+    /// The environment of this process; variables that are not Unicode count as absent.
+    #[must_use]
+    pub fn process() -> Self {
+        Self(&|name| std::env::var(name).ok())
+    }
+
+    /// What the environment says; an empty variable says nothing.
+    pub(super) fn layer(&self) -> Result<Layer, ConfigError> {
+        let all_tools = self.parse("mcp.all_tools", parse_bool)?;
+        Ok(Layer {
+            name: self.parse("name", |t| Ok::<_, String>(t.to_owned()))?,
+            api: self.parse("api", str::parse)?,
+            listen: self.parse("listen", multiaddrs)?,
+            mdns: self.parse("mdns", parse_bool)?,
+            description: self.parse("description", |t| Ok::<_, String>(t.to_owned()))?,
+            peers: self
+                .parse("peers", multiaddrs)?
+                .unwrap_or_default()
+                .into_iter()
+                .map(|address| PeerEntry { address })
+                .collect(),
+            mcp: all_tools.map(|all_tools| McpLayer {
+                pinned: None,
+                all_tools: Some(all_tools),
+            }),
+            ..Layer::default()
+        })
+    }
+
+    pub(super) fn origin(key: &str) -> Origin {
+        let variable = VARIABLES.iter().find(|(of, _)| *of == key);
+        Origin::Environment(variable.map_or("environment", |(_, name)| name))
+    }
+
+    fn parse<T, E: std::fmt::Display>(
+        &self,
+        key: &'static str,
+        read: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Result<Option<T>, ConfigError> {
+        let variable = VARIABLES.iter().find(|(of, _)| *of == key);
+        let value = variable.and_then(|(_, name)| (self.0)(name));
+        let Some(text) = value.filter(|text| !text.is_empty()) else {
+            return Ok(None);
+        };
+        read(&text).map(Some).map_err(|error| ConfigError::Value {
+            origin: Self::origin(key),
+            message: format!("`{}`: {error}", text.escape_default()),
+        })
+    }
+}
+
+/// The flag that sets a key.
+pub(super) fn flag(key: &str) -> &'static str {
+    match key {
+        "name" => "--name",
+        "api" => "--api",
+        "listen" => "--listen",
+        "mdns" => "--no-mdns",
+        "peers" => "--peer",
+        "mcp.all_tools" => "--all-tools",
+        "identity" => "--seed-file or --insecure-seed-phrase",
+        key if key.starts_with("shares.") => "--share",
+        _ => "flags",
+    }
+}
+
+fn parse_bool(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "0" | "false" | "no" | "off" => Ok(false),
+        _ => Err("neither true nor false".to_owned()),
+    }
+}
+
+fn multiaddrs(text: &str) -> Result<Vec<Multiaddr>, String> {
+    let parts = text
+        .split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty());
+    parts
+        .map(|part| part.parse().map_err(|error| format!("`{part}`: {error}")))
+        .collect()
+}
