@@ -46,9 +46,9 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 /// An MCP server at a URL. Bodies stream both ways, unread; redirects are passed on, not followed.
 #[derive(Clone)]
 pub struct HttpUpstream {
-    url: Uri,
+    url: Arc<Uri>,
     withheld: Option<Arc<str>>,
-    client: Client<HttpsConnector<HttpConnector>, Body>,
+    client: Arc<Client<HttpsConnector<HttpConnector>, Body>>,
 }
 
 /// Why a URL cannot be shared.
@@ -110,9 +110,9 @@ impl HttpUpstream {
             .pool_max_idle_per_host(POOL_SIZE)
             .build(tls);
         Ok(Self {
-            url,
+            url: Arc::new(url),
             withheld: None,
-            client,
+            client: Arc::new(client),
         })
     }
 
@@ -133,7 +133,10 @@ impl HttpUpstream {
         parts.headers.remove(HOST);
         if let Some(token) = &self.withheld {
             let holds = |value: &HeaderValue| {
-                value.as_bytes().windows(token.len()).any(|part| part == token.as_bytes())
+                value
+                    .as_bytes()
+                    .windows(token.len())
+                    .any(|part| part == token.as_bytes())
             };
             if parts.headers.get_all(AUTHORIZATION).iter().any(holds) {
                 parts.headers.remove(AUTHORIZATION);
@@ -141,7 +144,12 @@ impl HttpUpstream {
         }
         // What other layers attached is for this process only.
         parts.extensions.clear();
-        match timeout(HEAD_TIMEOUT, self.client.request(Request::from_parts(parts, body))).await {
+        match timeout(
+            HEAD_TIMEOUT,
+            self.client.request(Request::from_parts(parts, body)),
+        )
+        .await
+        {
             Ok(Ok(response)) => {
                 let (mut parts, body) = response.into_parts();
                 strip_hop_by_hop(&mut parts.headers);
@@ -150,9 +158,15 @@ impl HttpUpstream {
             Ok(Err(e)) => {
                 tracing::debug!(error = ?e, upstream = ?self, "an HTTP upstream failed");
                 let (code, what) = if e.is_connect() {
-                    ("upstream_unreachable", "the shared HTTP server cannot be reached")
+                    (
+                        "upstream_unreachable",
+                        "the shared HTTP server cannot be reached",
+                    )
                 } else {
-                    ("upstream_failed", "the shared HTTP server broke off the call")
+                    (
+                        "upstream_failed",
+                        "the shared HTTP server broke off the call",
+                    )
                 };
                 problem(StatusCode::BAD_GATEWAY, code, what)
             }
@@ -167,12 +181,12 @@ impl HttpUpstream {
     /// The upstream's URL; a query of the request is used if the URL has none itself.
     fn target(&self, query: Option<&str>) -> Uri {
         let (Some(query), None) = (query, self.url.query()) else {
-            return self.url.clone();
+            return Uri::clone(&self.url);
         };
-        let mut parts = self.url.clone().into_parts();
+        let mut parts = Uri::clone(&self.url).into_parts();
         let path = format!("{}?{query}", self.url.path());
         parts.path_and_query = PathAndQuery::try_from(path).ok().or(parts.path_and_query);
-        Uri::from_parts(parts).unwrap_or_else(|_| self.url.clone())
+        Uri::from_parts(parts).unwrap_or_else(|_| Uri::clone(&self.url))
     }
 }
 
