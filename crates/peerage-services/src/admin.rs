@@ -104,5 +104,8 @@ pub fn status(local: &Local) -> NodeStatus {
     view::status(local)
 }
 
+/// A time in unix seconds as the API shows it, RFC 3339.
+pub use view::rfc3339;
+
 /// A tool call by names, as the library makes it.
 pub use tool::call_by_name;

@@ -11,6 +11,7 @@ pub mod failure;
 pub mod gate;
 pub mod mcp;
 pub mod members;
+pub mod peers;
 pub mod proxy;
 pub mod shares;
 pub mod store;

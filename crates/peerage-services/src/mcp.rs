@@ -5,12 +5,14 @@ pub mod backend;
 pub mod client;
 mod endpoint;
 pub mod functions;
+mod local;
 pub mod names;
 mod routes;
 pub mod stdio;
 pub mod upstream;
 
 pub use backend::Backend;
+pub use local::{STDIO_UPGRADE, local_routes};
 pub use routes::routes;
 pub use stdio::{CommandSpec, Limits, StdioServer};
 pub use upstream::HttpUpstream;

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `name` | the host's name | name of the node, unique under its home |
 //! | `api` | `127.0.0.1:7337` | address of the local API; port 0, or a busy one, picks a free port |
-//! | `listen` | TCP and QUIC on port 7338, IPv4 and IPv6 | multiaddrs at which peers reach the node |
+//! | `listen` | TCP and QUIC, IPv4 and IPv6, on a port that follows from the node's key | multiaddrs at which peers reach the node |
 //! | `mdns` | `true` | find peers on the local network, and be found |
 //! | `description` | none | a sentence about the node, in its card |
 //! | `[metadata]` | empty | anything else for the card: a table |
@@ -28,6 +28,7 @@ mod share;
 
 use std::{
     collections::BTreeMap,
+    ffi::OsString,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
@@ -49,8 +50,6 @@ pub use self::{
 pub const FILE_NAME: &str = "peerage.toml";
 /// Port of the local API.
 pub const DEFAULT_API_PORT: u16 = 7337;
-/// Port at which peers reach a node, TCP and UDP.
-pub const DEFAULT_LISTEN_PORT: u16 = 7338;
 /// Deadline of a call.
 pub const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// When the child of an idle MCP session is ended.
@@ -67,7 +66,7 @@ pub struct Config {
     pub name: String,
     /// Address of the local API.
     pub api: SocketAddr,
-    /// Addresses at which peers reach the node.
+    /// Addresses at which peers reach the node; empty for the default.
     pub listen: Vec<Multiaddr>,
     /// Whether to find peers on the local network, and be found.
     pub mdns: bool,
@@ -85,6 +84,9 @@ pub struct Config {
     pub limits: Limits,
     /// Where the node's key comes from.
     pub identity: IdentitySource,
+    /// The program and its first arguments that watch over each child, see
+    /// [`peerage_services::mcp::stdio::guard`]; empty for none. Not in the file: the program sets it.
+    pub guard: Vec<OsString>,
     origins: BTreeMap<String, Origin>,
 }
 
@@ -186,7 +188,7 @@ impl Config {
             home: home.into(),
             name: host_name(),
             api: SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_API_PORT)),
-            listen: default_listen(),
+            listen: Vec::new(),
             mdns: true,
             peers: Vec::new(),
             description: None,
@@ -195,6 +197,7 @@ impl Config {
             mcp: McpConfig::default(),
             limits: Limits::default(),
             identity: IdentitySource::Stored,
+            guard: Vec::new(),
             origins: BTreeMap::new(),
         }
     }
@@ -377,19 +380,6 @@ fn host_name() -> String {
     let host = sysinfo::System::host_name().unwrap_or_default();
     let short = host.split('.').next().unwrap_or_default();
     Address::segment_from(short)
-}
-
-fn default_listen() -> Vec<Multiaddr> {
-    let port = DEFAULT_LISTEN_PORT;
-    [
-        format!("/ip4/0.0.0.0/tcp/{port}"),
-        format!("/ip4/0.0.0.0/udp/{port}/quic-v1"),
-        format!("/ip6/::/tcp/{port}"),
-        format!("/ip6/::/udp/{port}/quic-v1"),
-    ]
-    .iter()
-    .map(|address| address.parse().expect("written out above"))
-    .collect()
 }
 
 #[cfg(test)]

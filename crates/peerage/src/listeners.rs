@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 use axum::{
@@ -20,6 +21,8 @@ use peerage_services::failure::Failure;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 
+/// How long requests that have begun may take to end when the node stops.
+pub(crate) const GRACE: Duration = Duration::from_secs(2);
 /// Ports that are tried after one that is taken; then the system chooses.
 const NEXT_PORTS: u16 = 32;
 

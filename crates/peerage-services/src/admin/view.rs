@@ -144,7 +144,8 @@ pub(super) fn fingerprint_of(id: &PeerId) -> String {
 }
 
 /// A time in unix seconds as people and programs read it.
-pub(super) fn rfc3339(unix: u64) -> String {
+#[must_use]
+pub fn rfc3339(unix: u64) -> String {
     i64::try_from(unix)
         .ok()
         .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok())

@@ -3,15 +3,19 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use http::Uri;
-use peerage_core::{policy::Audience, problem::Problem};
+use peerage_core::{
+    card::SharedServer,
+    policy::{Audience, AudienceError},
+    problem::Problem,
+};
 use peerage_mesh::Tasks;
 use serde::{Deserialize, Serialize};
 
 use crate::api::{Allow, ShareRequest};
 use crate::mcp::{Backend, CommandSpec, HttpUpstream, Limits, StdioServer};
 
-/// Characters of a share's name, at the most.
-const MAX_NAME: usize = 63;
+/// Characters of a wrong name that an error repeats.
+const MAX_SHOWN: usize = 64;
 
 /// Where a shared server comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,7 +31,7 @@ pub enum Kind {
 /// A server to share. Debug shows no arguments, no environment and no credentials of the URL.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct ShareSpec {
-    /// Name under which peers call it: lower-case letters, digits, `-` and `_`.
+    /// Name under which peers call it, see [`SharedServer::is_name`].
     pub name: String,
     /// The program and its arguments; or
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -69,7 +73,7 @@ impl TryFrom<ShareRequest> for ShareSpec {
         command.extend(request.args);
         let audience = match request.allow {
             Allow::One(one) => one.parse(),
-            Allow::Listed(list) => Audience::only(list),
+            Allow::Listed(list) => list.join(",").parse(),
         };
         Ok(Self {
             name: request.name,
@@ -77,7 +81,7 @@ impl TryFrom<ShareRequest> for ShareSpec {
             url: request.url,
             env: request.env,
             cwd: request.cwd.map(PathBuf::from),
-            audience: audience.map_err(|error| {
+            audience: audience.map_err(|error: AudienceError| {
                 Problem::new(400, "bad_audience", error.to_string())
                     .hint("mesh, public, or a list of names (o://…) and keys")
             })?,
@@ -128,19 +132,16 @@ impl ShareSpec {
     }
 }
 
-/// Refuses a name that could not stand in a path or in a tool's name.
+/// Refuses a name that could not stand in a path or on a card.
 pub(super) fn check_name(name: &str) -> Result<(), Problem> {
-    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
-    if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(fits) {
-        let text = format!(
-            "`{}` is no name for a share",
-            name.escape_debug().take(MAX_NAME).collect::<String>()
-        );
-        return Err(Problem::new(400, "bad_name", text).hint(
-            "use up to 63 lower-case letters, digits, `-` and `_`, such as `files`",
-        ));
+    if SharedServer::is_name(name) {
+        return Ok(());
     }
-    Ok(())
+    let shown: String = name.escape_debug().take(MAX_SHOWN).collect();
+    Err(
+        Problem::new(400, "bad_name", format!("`{shown}` is no name for a share"))
+            .hint("use up to 64 letters, digits, `-`, `_` and `.`, such as `files`"),
+    )
 }
 
 fn parse(url: &str) -> Result<Uri, Problem> {
