@@ -59,7 +59,13 @@ struct Cli {
 #[derive(Clone, Debug, clap::Args)]
 struct Global {
     /// Folder that holds everything: config, keys, stores [default: ~/.peerage]
-    #[arg(long, global = true, value_name = "DIR", env = "PEERAGE_HOME", help_heading = "Global")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "PEERAGE_HOME",
+        help_heading = "Global"
+    )]
     home: Option<PathBuf>,
     /// Name of the node, if several run under this home [default: the host's name]
     #[arg(long, global = true, value_name = "NAME", help_heading = "Global")]
@@ -131,7 +137,11 @@ impl Context {
     /// The running node that is meant.
     async fn client(&self) -> Result<client::Client, Failure> {
         let variable = || std::env::var("PEERAGE_NAME").ok();
-        let name = self.name.clone().or_else(variable).filter(|name| !name.is_empty());
+        let name = self
+            .name
+            .clone()
+            .or_else(variable)
+            .filter(|name| !name.is_empty());
         client::find(&self.home, name.as_deref()).await
     }
 
@@ -151,7 +161,10 @@ pub(crate) fn main() -> ExitCode {
     };
     let output = Output::new(cli.global.json);
     log::start(&cli.command);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => return output.failure(&Failure::io("cannot start", &error)),
     };
@@ -165,7 +178,9 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn wants_json(args: &[std::ffi::OsString]) -> bool {
-    args.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--json")
+    args.iter()
+        .take_while(|arg| *arg != "--")
+        .any(|arg| arg == "--json")
 }
 
 async fn run(cli: Cli) -> Result<(), Failure> {

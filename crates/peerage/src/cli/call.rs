@@ -65,10 +65,15 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let answer = if output.shows_progress() {
         watched(&client, &request, output).await?
     } else {
-        client.send(Method::POST, ROUTE, &request, LONGEST + MARGIN).await?
+        client
+            .send(Method::POST, ROUTE, &request, LONGEST + MARGIN)
+            .await?
     };
     let CallToolAnswer { result } = answer;
-    let failed = result.get("isError").and_then(Value::as_bool).unwrap_or(false);
+    let failed = result
+        .get("isError")
+        .and_then(Value::as_bool)
+        .unwrap_or(false);
     if failed && !output.json() {
         let said = result::text(&result);
         return Err(Failure::failed("tool_failed", said));
@@ -140,12 +145,17 @@ async fn watched(
             _ => {}
         }
     }
-    Err(Failure::failed("node_gone", "the node ended the call without a result"))
+    Err(Failure::failed(
+        "node_gone",
+        "the node ended the call without a result",
+    ))
 }
 
 fn describe(progress: &CallProgress) -> String {
     let done = progress.progress;
-    let count = progress.total.map_or_else(|| format!("{done}"), |total| format!("{done}/{total}"));
+    let count = progress
+        .total
+        .map_or_else(|| format!("{done}"), |total| format!("{done}/{total}"));
     let message = progress.message.as_deref().unwrap_or_default();
     super::output::clean(&format!("{count} {message}"))
 }

@@ -77,7 +77,9 @@ impl Client {
 
     /// `GET` of JSON.
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        let body = self.exchange(Method::GET, path, Bytes::new(), ANSWER).await?;
+        let body = self
+            .exchange(Method::GET, path, Bytes::new(), ANSWER)
+            .await?;
         decode(&body)
     }
 
@@ -104,7 +106,9 @@ impl Client {
 
     /// A method without a body; the answer is nothing, or does not matter.
     pub(crate) async fn act(&self, method: Method, path: &str) -> Result<(), Failure> {
-        self.exchange(method, path, Bytes::new(), ANSWER).await.map(drop)
+        self.exchange(method, path, Bytes::new(), ANSWER)
+            .await
+            .map(drop)
     }
 
     /// `POST` of JSON that is answered with a stream of events, the whole of it within a time.
@@ -117,7 +121,11 @@ impl Client {
         let mut request = connection.request(Method::POST, path, encode(body)?)?;
         let accept = HeaderValue::from_static("text/event-stream, application/json");
         request.headers_mut().insert(header::ACCEPT, accept);
-        let response = connection.sender.send_request(request).await.map_err(broken)?;
+        let response = connection
+            .sender
+            .send_request(request)
+            .await
+            .map_err(broken)?;
         if response.status().is_success() {
             return Ok(Events::new(response.into_body()));
         }
@@ -134,12 +142,16 @@ impl Client {
         let sent = timeout(ANSWER, connection.sender.send_request(request)).await;
         let response = sent.map_err(|_| late(ANSWER))?.map_err(broken)?;
         match response.status() {
-            StatusCode::SWITCHING_PROTOCOLS => {
-                hyper::upgrade::on(response).await.map(TokioIo::new).map_err(broken)
-            }
+            StatusCode::SWITCHING_PROTOCOLS => hyper::upgrade::on(response)
+                .await
+                .map(TokioIo::new)
+                .map_err(broken),
             status if status.is_success() => Err(Failure::failed(
                 "unexpected_answer",
-                format!("the node at {} does not speak MCP on a stream", self.node.api),
+                format!(
+                    "the node at {} does not speak MCP on a stream",
+                    self.node.api
+                ),
             )),
             _ => Err(refused(response).await),
         }
@@ -156,12 +168,19 @@ impl Client {
         let exchange = async {
             let mut connection = self.connect().await?;
             let request = connection.request(method, path, body)?;
-            let response = connection.sender.send_request(request).await.map_err(broken)?;
+            let response = connection
+                .sender
+                .send_request(request)
+                .await
+                .map_err(broken)?;
             if !response.status().is_success() {
                 return Err(refused(response).await);
             }
-            let body = Limited::new(response.into_body(), MAX_ANSWER).collect().await;
-            body.map(http_body_util::Collected::to_bytes).map_err(broken)
+            let body = Limited::new(response.into_body(), MAX_ANSWER)
+                .collect()
+                .await;
+            body.map(http_body_util::Collected::to_bytes)
+                .map_err(broken)
         };
         timeout(within, exchange).await.map_err(|_| late(within))?
     }
@@ -179,7 +198,11 @@ impl Client {
                 authorization: None,
             });
         }
-        let address = self.node.api.trim_start_matches("http://").trim_end_matches('/');
+        let address = self
+            .node
+            .api
+            .trim_start_matches("http://")
+            .trim_end_matches('/');
         if !self.is_alive() {
             return Err(not_running(Some(&self.node.name)));
         }
@@ -199,7 +222,9 @@ impl Client {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(broken)?;
         self.tasks.spawn("api connection", async move {
             // Whoever sent the request is told the same.
             drop(connection.with_upgrades().await);
@@ -262,8 +287,12 @@ pub(crate) fn segment(text: &str) -> String {
 /// The problem that an answer tells.
 async fn refused(response: Response<Incoming>) -> Failure {
     let status = response.status().as_u16();
-    let body = Limited::new(response.into_body(), Problem::MAX_BYTES).collect().await;
-    let problem = body.ok().and_then(|body| Problem::from_json(&body.to_bytes()));
+    let body = Limited::new(response.into_body(), Problem::MAX_BYTES)
+        .collect()
+        .await;
+    let problem = body
+        .ok()
+        .and_then(|body| Problem::from_json(&body.to_bytes()));
     problem
         .unwrap_or_else(|| {
             let detail = format!("the node answered with HTTP status {status}");
@@ -274,7 +303,9 @@ async fn refused(response: Response<Incoming>) -> Failure {
 
 fn encode<B: Serialize>(body: &B) -> Result<Bytes, Failure> {
     let bytes = serde_json::to_vec(body);
-    bytes.map(Bytes::from).map_err(|error| Failure::usage(error.to_string()))
+    bytes
+        .map(Bytes::from)
+        .map_err(|error| Failure::usage(error.to_string()))
 }
 
 fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
@@ -286,7 +317,10 @@ fn decode<T: DeserializeOwned>(body: &[u8]) -> Result<T, Failure> {
 }
 
 fn broken(error: impl std::fmt::Display) -> Failure {
-    Failure::failed("node_gone", format!("the node ended the connection: {error}"))
+    Failure::failed(
+        "node_gone",
+        format!("the node ended the connection: {error}"),
+    )
 }
 
 fn late(within: Duration) -> Failure {

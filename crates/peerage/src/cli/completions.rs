@@ -7,7 +7,9 @@ use super::{Cli, Context, Failure};
 
 /// Write the completions of a shell
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example: peerage completions bash > ~/.local/share/bash-completion/completions/peerage")]
+#[command(
+    after_help = "Example: peerage completions bash > ~/.local/share/bash-completion/completions/peerage"
+)]
 pub(crate) struct Args {
     /// Which shell
     shell: Shell,
@@ -19,7 +21,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<(), Failure> {
     if context.output.json() {
         let shell = args.shell.to_string();
         let script = String::from_utf8_lossy(&script);
-        context.output.document(&serde_json::json!({ "shell": shell, "script": script }));
+        context
+            .output
+            .document(&serde_json::json!({ "shell": shell, "script": script }));
     } else {
         context.output.raw(&script);
     }

@@ -43,12 +43,18 @@ struct Next {
 
 /// What to try next, in order.
 const NEXT: [Next; 6] = [
-    next("first", "peerage up --share files=\"npx -y @modelcontextprotocol/server-filesystem $HOME\""),
+    next(
+        "first",
+        "peerage up --share files=\"npx -y @modelcontextprotocol/server-filesystem $HOME\"",
+    ),
     next("first", "peerage invite"),
     next("second", "peerage join CODE"),
     next("second", "peerage up --detach"),
     next("second", "peerage tools"),
-    next("second", "peerage mcp    # the command for an MCP client's configuration"),
+    next(
+        "second",
+        "peerage mcp    # the command for an MCP client's configuration",
+    ),
 ];
 
 const fn next(machine: &'static str, command: &'static str) -> Next {
@@ -103,9 +109,16 @@ fn finish(context: &Context, told: Told<'_>, outcome: Result<(), Failure>) -> Re
     let steps = told.end();
     if !output.json() {
         outcome?;
-        output.text(&format!("\nDone in {:.1} s. Now on two machines:\n", total.as_secs_f64()));
+        output.text(&format!(
+            "\nDone in {:.1} s. Now on two machines:\n",
+            total.as_secs_f64()
+        ));
         for next in NEXT {
-            output.text(&format!("  {:6}  {}", next.machine, output.bold(next.command)));
+            output.text(&format!(
+                "  {:6}  {}",
+                next.machine,
+                output.bold(next.command)
+            ));
         }
         return Ok(());
     }
@@ -164,8 +177,10 @@ impl<'a> Told<'a> {
         self.progress = None;
         let ms = since.elapsed().as_millis();
         if !self.output.json() {
-            let detail = super::output::clean_lines(&detail).replace('\n', "\n                    ");
-            self.output.text(&format!("{:>6} ms  {name:9}  {detail}", ms));
+            let detail =
+                super::output::clean_lines(&detail).replace('\n', "\n                    ");
+            self.output
+                .text(&format!("{:>6} ms  {name:9}  {detail}", ms));
         }
         self.steps.push(Step { name, ms, detail });
     }

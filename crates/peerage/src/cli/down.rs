@@ -19,7 +19,9 @@ pub(crate) async fn run(context: &Context) -> Result<(), Failure> {
     stop(&client).await?;
     drop(progress);
     let stopped = serde_json::json!({ "name": name, "pid": client.node().pid, "stopped": true });
-    context.output.answer(&stopped, |_| format!("{name} has stopped"));
+    context
+        .output
+        .answer(&stopped, |_| format!("{name} has stopped"));
     Ok(())
 }
 
@@ -34,8 +36,10 @@ pub(crate) async fn stop(client: &Client) -> Result<(), Failure> {
     while client.is_alive() {
         if Instant::now() > end {
             let (name, pid) = (&client.node().name, client.node().pid);
-            return Err(Failure::failed("node_late", format!("{name} is still stopping"))
-                .hint(format!("end its process: kill {pid}")));
+            return Err(
+                Failure::failed("node_late", format!("{name} is still stopping"))
+                    .hint(format!("end its process: kill {pid}")),
+            );
         }
         sleep(LOOK).await;
     }

@@ -10,9 +10,7 @@ pub(crate) fn resolve(said: Option<&Path>) -> Result<PathBuf, Failure> {
         Some(path) if !path.as_os_str().is_empty() => path.to_owned(),
         _ => std::env::home_dir()
             .filter(|home| !home.as_os_str().is_empty())
-            .ok_or_else(|| {
-                Failure::usage("there is no home folder").hint("say one with --home")
-            })?
+            .ok_or_else(|| Failure::usage("there is no home folder").hint("say one with --home"))?
             .join(".peerage"),
     };
     std::path::absolute(&path)

@@ -24,7 +24,11 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
         expires_s: args.expires.as_secs(),
         name: args.member,
     };
-    let invite: InviteView = context.client().await?.post("/api/v1/invites", &request).await?;
+    let invite: InviteView = context
+        .client()
+        .await?
+        .post("/api/v1/invites", &request)
+        .await?;
     let output = &context.output;
     output.answer(&invite, |invite| render(output, invite, args.expires));
     Ok(())
@@ -48,11 +52,16 @@ fn qr(code: &str) -> Option<String> {
     let picture = code.render::<Dense1x2>();
     // Terminals are mostly dark: the light modules are the ones drawn.
     let mut picture = picture;
-    picture.dark_color(Dense1x2::Light).light_color(Dense1x2::Dark);
+    picture
+        .dark_color(Dense1x2::Light)
+        .light_color(Dense1x2::Dark);
     Some(picture.build())
 }
 
-const _: () = assert!(DEFAULT_INVITE_S == 15 * 60, "the flag's default is written out");
+const _: () = assert!(
+    DEFAULT_INVITE_S == 15 * 60,
+    "the flag's default is written out"
+);
 
 #[cfg(test)]
 mod tests {

@@ -27,7 +27,9 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let (joined, running) = match context.client().await {
         Ok(client) => {
             let request = JoinRequest { code };
-            let joined = client.send(Method::POST, "/api/v1/join", &request, WITHIN).await?;
+            let joined = client
+                .send(Method::POST, "/api/v1/join", &request, WITHIN)
+                .await?;
             (joined, true)
         }
         Err(failure) if failure.code() == "node_not_running" => {
@@ -40,7 +42,11 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let joined: JoinView = joined;
     output.answer(&joined, |joined| {
         let (name, mesh) = (output.bold(&joined.name), &joined.mesh);
-        let next = if running { "peerage tools" } else { "peerage up" };
+        let next = if running {
+            "peerage tools"
+        } else {
+            "peerage up"
+        };
         format!("joined {mesh} as {name}\nnext: {next}")
     });
     Ok(())

@@ -15,7 +15,11 @@ const OTHERS: &str = "error";
 
 /// Starts logging. Lines have the seconds since the start on a terminal, the time of day in a file.
 pub(crate) fn start(command: &Command) {
-    let default = if matches!(command, Command::Up(_)) { NODE } else { OTHERS };
+    let default = if matches!(command, Command::Up(_)) {
+        NODE
+    } else {
+        OTHERS
+    };
     let filter = EnvFilter::try_from_env(VARIABLE).unwrap_or_else(|_| EnvFilter::new(default));
     let terminal = std::io::stderr().is_terminal();
     let lines = tracing_subscriber::fmt()

@@ -24,7 +24,9 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     output.answer(&peers, |peers| table(output, peers));
     if peers.is_empty() {
         output.note("no peers yet");
-        output.note("hint: `peerage up` on another machine here, or `peerage invite` for one elsewhere");
+        output.note(
+            "hint: `peerage up` on another machine here, or `peerage invite` for one elsewhere",
+        );
     }
     Ok(())
 }
@@ -71,7 +73,14 @@ fn one(output: &Output, peer: &PeerView) -> String {
         ("sent", bytes(peer.bytes_out)),
         ("agent", peer.agent.clone().unwrap_or_default()),
         ("card until", peer.card_expires.clone().unwrap_or_default()),
-        ("failures", if peer.failures == 0 { String::new() } else { peer.failures.to_string() }),
+        (
+            "failures",
+            if peer.failures == 0 {
+                String::new()
+            } else {
+                peer.failures.to_string()
+            },
+        ),
         ("last error", peer.last_error.clone().unwrap_or_default()),
     ])
 }
@@ -85,7 +94,8 @@ fn path(peer: &PeerView) -> String {
 }
 
 fn rtt(peer: &PeerView) -> String {
-    peer.rtt_ms.map_or_else(String::new, |rtt| format!("{rtt:.1} ms"))
+    peer.rtt_ms
+        .map_or_else(String::new, |rtt| format!("{rtt:.1} ms"))
 }
 
 /// A number of bytes for people.

@@ -28,7 +28,9 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let path = format!("/api/v1/peers/{}/ping", segment(&args.peer));
     let request = PingRequest { count: args.count };
     let progress = Progress::new(output, format!("ping {}", args.peer));
-    let view: PingView = client.send(Method::POST, &path, &request, EACH * args.count).await?;
+    let view: PingView = client
+        .send(Method::POST, &path, &request, EACH * args.count)
+        .await?;
     drop(progress);
     output.answer(&view, |view| render(output, view, &args.peer));
     if view.rtt_ms.is_empty() {
@@ -42,8 +44,18 @@ fn render(output: &Output, view: &PingView, peer: &str) -> String {
     let count = view.rtt_ms.len();
     let sum: f64 = view.rtt_ms.iter().sum();
     let mean = u32::try_from(count).map_or(0.0, |count| sum / f64::from(count.max(1)));
-    let least = view.rtt_ms.iter().copied().reduce(f64::min).unwrap_or_default();
-    let most = view.rtt_ms.iter().copied().reduce(f64::max).unwrap_or_default();
+    let least = view
+        .rtt_ms
+        .iter()
+        .copied()
+        .reduce(f64::min)
+        .unwrap_or_default();
+    let most = view
+        .rtt_ms
+        .iter()
+        .copied()
+        .reduce(f64::max)
+        .unwrap_or_default();
     let path = view.path.map_or("", |path| path.as_str());
     let times = if count == 0 {
         String::new()
@@ -54,6 +66,9 @@ fn render(output: &Output, view: &PingView, peer: &str) -> String {
         ("peer", peer.to_owned()),
         ("path", path.to_owned()),
         ("min / mean / max", times),
-        ("answered", format!("{count} of {}", count + view.lost as usize)),
+        (
+            "answered",
+            format!("{count} of {}", count + view.lost as usize),
+        ),
     ])
 }

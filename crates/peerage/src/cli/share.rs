@@ -63,7 +63,9 @@ pub(crate) async fn remove(context: &Context, args: RemoveArgs) -> Result<(), Fa
     let path = format!("/api/v1/shares/{}", segment(&args.name));
     client.act(Method::DELETE, &path).await?;
     let removed = serde_json::json!({ "name": args.name, "shared": false });
-    context.output.answer(&removed, |_| format!("{} is no longer shared", args.name));
+    context
+        .output
+        .answer(&removed, |_| format!("{} is no longer shared", args.name));
     Ok(())
 }
 
@@ -98,7 +100,9 @@ fn request(what: &str, args: &Args) -> Result<ShareRequest, Failure> {
         (true, true) => what.to_owned(),
         (false, false) => format!("{what}={}", shell_words::join(&args.command)),
         (true, false) => {
-            return Err(Failure::usage("the command is given twice: after `=` and after `--`"));
+            return Err(Failure::usage(
+                "the command is given twice: after `=` and after `--`",
+            ));
         }
         (false, true) => {
             return Err(Failure::usage(format!("`{what}` has no command"))

@@ -18,7 +18,8 @@ pub(crate) async fn interruptible(
 
 /// Waits for Ctrl-C, SIGTERM, or the end of the terminal.
 pub(crate) async fn stop_asked() -> Result<(), Failure> {
-    let listen = |kind| signal(kind).map_err(|error| Failure::io("cannot wait for signals", &error));
+    let listen =
+        |kind| signal(kind).map_err(|error| Failure::io("cannot wait for signals", &error));
     let mut terminate = listen(SignalKind::terminate())?;
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut hangup = listen(SignalKind::hangup())?;

@@ -6,7 +6,9 @@ use super::{Context, Failure, output::Output, share};
 
 pub(crate) async fn run(context: &Context) -> Result<(), Failure> {
     let status: NodeStatus = context.client().await?.get("/api/v1/node").await?;
-    context.output.answer(&status, |status| render(&context.output, status));
+    context
+        .output
+        .answer(&status, |status| render(&context.output, status));
     Ok(())
 }
 
@@ -28,8 +30,19 @@ pub(crate) fn render(output: &Output, status: &NodeStatus) -> String {
         ("api", status.api.clone()),
         ("listen", status.listen.join("\n")),
         ("mdns", mdns.join("\n")),
-        ("peers", format!("{} connected, {} known", peers.connected, peers.known)),
-        ("running", format!("{}, process {}, version {}", ago(status.uptime_s), status.pid, status.version)),
+        (
+            "peers",
+            format!("{} connected, {} known", peers.connected, peers.known),
+        ),
+        (
+            "running",
+            format!(
+                "{}, process {}, version {}",
+                ago(status.uptime_s),
+                status.pid,
+                status.version
+            ),
+        ),
     ]);
     if !status.shares.is_empty() {
         text.push_str("\n\n");
@@ -47,9 +60,18 @@ fn ago(seconds: u64) -> String {
         (seconds % 60, "s"),
     ];
     let first = units.iter().position(|(count, _)| *count > 0).unwrap_or(3);
-    let shown = units[first..].iter().take(2).filter(|(count, _)| *count > 0);
-    let text: Vec<_> = shown.map(|(count, unit)| format!("{count}{unit}")).collect();
-    if text.is_empty() { "0s".to_owned() } else { text.join(" ") }
+    let shown = units[first..]
+        .iter()
+        .take(2)
+        .filter(|(count, _)| *count > 0);
+    let text: Vec<_> = shown
+        .map(|(count, unit)| format!("{count}{unit}"))
+        .collect();
+    if text.is_empty() {
+        "0s".to_owned()
+    } else {
+        text.join(" ")
+    }
 }
 
 #[cfg(test)]
@@ -58,7 +80,14 @@ mod tests {
 
     #[test]
     fn time_spans_have_two_units() {
-        for (seconds, text) in [(0, "0s"), (59, "59s"), (60, "1m"), (3_661, "1h 1m"), (90_061, "1d 1h"), (86_405, "1d")] {
+        for (seconds, text) in [
+            (0, "0s"),
+            (59, "59s"),
+            (60, "1m"),
+            (3_661, "1h 1m"),
+            (90_061, "1d 1h"),
+            (86_405, "1d"),
+        ] {
             assert_eq!(ago(seconds), text);
         }
     }

@@ -28,14 +28,20 @@ pub(crate) fn table(width: Option<u16>, header: &[&str], rows: Vec<Vec<String>>)
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
-    let lines: Vec<_> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    let lines: Vec<_> = table
+        .lines()
+        .map(|line| line.trim_end().to_owned())
+        .collect();
     lines.join("\n")
 }
 
 /// Names and values, one pair per line, the values under each other. Pairs without a value are left out.
 pub(crate) fn fields(pairs: &[(&str, String)]) -> String {
     let shown = || pairs.iter().filter(|(_, value)| !value.is_empty());
-    let width = shown().map(|(name, _)| name.len()).max().unwrap_or_default();
+    let width = shown()
+        .map(|(name, _)| name.len())
+        .max()
+        .unwrap_or_default();
     let lines: Vec<_> = shown()
         .flat_map(|(name, value)| {
             value.lines().enumerate().map(move |(number, line)| {

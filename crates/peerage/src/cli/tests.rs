@@ -12,7 +12,12 @@ fn every_command_says_what_it_does() {
     fn check(command: &clap::Command) {
         assert!(command.get_about().is_some(), "{}", command.get_name());
         for argument in command.get_arguments().filter(|a| !a.is_global_set()) {
-            assert!(argument.get_help().is_some(), "{} {}", command.get_name(), argument.get_id());
+            assert!(
+                argument.get_help().is_some(),
+                "{} {}",
+                command.get_name(),
+                argument.get_id()
+            );
         }
         command.get_subcommands().for_each(check);
     }

@@ -24,7 +24,8 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     if tools.is_empty() {
         output.note("no tools");
         if args.filter.is_none() {
-            output.note("hint: share some with `peerage share`, here or on a peer of the same mesh");
+            output
+                .note("hint: share some with `peerage share`, here or on a peer of the same mesh");
         }
     }
     Ok(())
@@ -52,7 +53,11 @@ fn target(tool: &ToolView) -> String {
 
 fn about(tool: &ToolView) -> String {
     let texts = [tool.title.as_deref(), tool.description.as_deref()];
-    let text = texts.into_iter().rev().flatten().find(|text| !text.is_empty());
+    let text = texts
+        .into_iter()
+        .rev()
+        .flatten()
+        .find(|text| !text.is_empty());
     let first = text.unwrap_or_default().lines().next().unwrap_or_default();
     let mut about: String = first.chars().take(MAX_DESCRIPTION).collect();
     if about.len() < first.len() {

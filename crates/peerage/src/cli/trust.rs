@@ -38,7 +38,14 @@ async fn change(context: &Context, method: Method, peer: &str) -> Result<(), Fai
 fn render(output: &Output, view: &TrustView) -> String {
     let name = view.name.as_deref().unwrap_or(&view.peer_id);
     let fields = output.fields(&[
-        (if view.trusted { "trusted" } else { "no longer trusted" }, name.to_owned()),
+        (
+            if view.trusted {
+                "trusted"
+            } else {
+                "no longer trusted"
+            },
+            name.to_owned(),
+        ),
         ("peer id", view.peer_id.clone()),
         ("fingerprint", view.fingerprint.clone()),
         ("both keys", view.pair_fingerprint.clone()),
@@ -46,6 +53,7 @@ fn render(output: &Output, view: &TrustView) -> String {
     if !view.trusted {
         return fields;
     }
-    let hint = "`both keys` must read the same on the other side: compare it over a channel you trust";
+    let hint =
+        "`both keys` must read the same on the other side: compare it over a channel you trust";
     format!("{fields}\n\n{hint}")
 }

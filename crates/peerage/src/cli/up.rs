@@ -75,9 +75,15 @@ impl Args {
         context.config(Layer {
             api: self.api,
             listen: Some(self.listen).filter(|listen| !listen.is_empty()),
-            peers: self.peer.into_iter().map(|address| PeerEntry { address }).collect(),
+            peers: self
+                .peer
+                .into_iter()
+                .map(|address| PeerEntry { address })
+                .collect(),
             mdns: self.no_mdns.then_some(false),
-            shares: shares.map(|share| (share.name.clone(), ShareEntry::from(share))).collect(),
+            shares: shares
+                .map(|share| (share.name.clone(), ShareEntry::from(share)))
+                .collect(),
             mcp: self.all_tools.then_some(McpLayer {
                 pinned: None,
                 all_tools: Some(true),
@@ -89,7 +95,11 @@ impl Args {
 }
 
 fn already(pid: u32, name: &str) -> Failure {
-    Problem::new(409, "already_running", format!("the node `{name}` is already running, process {pid}"))
-        .hint("`peerage status` shows it; --name starts another one")
-        .into()
+    Problem::new(
+        409,
+        "already_running",
+        format!("the node `{name}` is already running, process {pid}"),
+    )
+    .hint("`peerage status` shows it; --name starts another one")
+    .into()
 }

@@ -49,7 +49,7 @@ pub fn format_duration(duration: Duration) -> String {
     let seconds = duration.as_secs();
     [(86_400, "d"), (3_600, "h"), (60, "m")]
         .iter()
-        .find(|(unit, _)| seconds >= *unit && seconds % unit == 0)
+        .find(|(unit, _)| seconds >= *unit && seconds.is_multiple_of(*unit))
         .map_or_else(
             || format!("{seconds}s"),
             |(unit, letter)| format!("{}{letter}", seconds / unit),

@@ -13,11 +13,11 @@ enum Shape {
     /// A table of anything.
     Open,
     /// A table with these keys.
-    Table(&'static [(&'static str, Shape)]),
+    Table(&'static [(&'static str, Self)]),
     /// Tables with these keys, one for each name.
-    Named(&'static [(&'static str, Shape)]),
+    Named(&'static [(&'static str, Self)]),
     /// A list of tables with these keys.
-    List(&'static [(&'static str, Shape)]),
+    List(&'static [(&'static str, Self)]),
 }
 
 /// Every key there is.
@@ -151,7 +151,7 @@ fn nearest(above: &str, name: &str, keys: &[(&str, Shape)]) -> Option<String> {
 }
 
 /// Of pairs of a key and what to suggest, what to suggest for the key that is most like `name`.
-fn best<'a>(name: &str, candidates: &mut dyn Iterator<Item = (&'a str, String)>) -> Option<String> {
+fn best(name: &str, candidates: &mut dyn Iterator<Item = (&str, String)>) -> Option<String> {
     let name = name.to_lowercase();
     candidates
         .map(|(known, full)| (strsim::jaro_winkler(&name, known), full))

@@ -40,7 +40,11 @@ pub(super) fn parse(typed: &[String]) -> Result<Given, Failure> {
         [] => Ok(Given::Whole(Map::new())),
         [one] if one == "-" => Ok(Given::Stdin),
         [one] if one.trim_start().starts_with('{') => object(one).map(Given::Whole),
-        many => many.iter().map(|text| pair(text)).collect::<Result<_, _>>().map(Given::Pairs),
+        many => many
+            .iter()
+            .map(|text| pair(text))
+            .collect::<Result<_, _>>()
+            .map(Given::Pairs),
     }
 }
 
@@ -75,7 +79,9 @@ pub(super) fn typed(
 }
 
 fn pair(text: &str) -> Result<Pair, Failure> {
-    let split = text.split_once('=').filter(|(key, _)| !key.trim_end_matches(':').is_empty());
+    let split = text
+        .split_once('=')
+        .filter(|(key, _)| !key.trim_end_matches(':').is_empty());
     let (key, value) = split.ok_or_else(|| {
         Failure::usage(format!("`{text}` is neither KEY=VALUE nor a JSON object"))
     })?;
@@ -109,7 +115,10 @@ fn value(key: &str, mut values: Vec<Typed>, schema: &Schema<'_>) -> Result<Value
         return one(value, schema);
     }
     if !schema.may_be_list() {
-        return Err(Failure::usage(format!("`{key}` is given {} times, and is no list", values.len())));
+        return Err(Failure::usage(format!(
+            "`{key}` is given {} times, and is no list",
+            values.len()
+        )));
     }
     let items = schema.items();
     let items = values.into_iter().map(|value| one(value, &items));

@@ -10,7 +10,11 @@ use super::super::{
 /// What a person or a script reads: texts as they are, and a word for everything else.
 pub(super) fn render(result: &Value, output: &Output) -> String {
     let text = text(result);
-    if output.is_terminal() { clean_lines(&text) } else { text }
+    if output.is_terminal() {
+        clean_lines(&text)
+    } else {
+        text
+    }
 }
 
 /// The texts of a result; its structured content where it has no texts.
@@ -40,7 +44,10 @@ fn block(block: &Value) -> String {
         "resource" => {
             let resource = block.get("resource").unwrap_or(&Value::Null);
             let text = resource.get("text").and_then(Value::as_str);
-            let uri = resource.get("uri").and_then(Value::as_str).unwrap_or_default();
+            let uri = resource
+                .get("uri")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
             text.map_or_else(|| format!("[resource {}]", clean(uri)), str::to_owned)
         }
         _ => block.to_string(),
@@ -69,6 +76,9 @@ mod tests {
         let expected = "one\ntwo\n[image image/png, 3 B]\ninside\n[resource file:///b]\n{\"type\":\"later\",\"x\":1}";
         assert_eq!(text(&result), expected);
         assert_eq!(text(&json!({"content": []})), "");
-        assert_eq!(text(&json!({"content": [], "structuredContent": {"a": 1}})), "{\n  \"a\": 1\n}");
+        assert_eq!(
+            text(&json!({"content": [], "structuredContent": {"a": 1}})),
+            "{\n  \"a\": 1\n}"
+        );
     }
 }

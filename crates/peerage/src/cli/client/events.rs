@@ -58,7 +58,10 @@ struct Parser {
 impl Parser {
     fn feed(&mut self, bytes: &[u8]) -> Result<(), Failure> {
         if self.bytes.len() + self.event.data.len() + bytes.len() > MAX_ANSWER {
-            return Err(Failure::failed("answer_too_long", "the node's answer is too long"));
+            return Err(Failure::failed(
+                "answer_too_long",
+                "the node's answer is too long",
+            ));
         }
         self.bytes.extend_from_slice(bytes);
         Ok(())

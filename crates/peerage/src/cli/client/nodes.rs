@@ -18,7 +18,9 @@ const MAX_NODES: usize = 256;
 /// The node of that name, or the only one that runs.
 pub(crate) async fn find(home: &Path, name: Option<&str>) -> Result<Client, Failure> {
     if let Some(name) = name {
-        return find_named(home, name).await.ok_or_else(|| not_running(Some(name)));
+        return find_named(home, name)
+            .await
+            .ok_or_else(|| not_running(Some(name)));
     }
     let mut running = Vec::new();
     for file in files(home) {
@@ -27,7 +29,10 @@ pub(crate) async fn find(home: &Path, name: Option<&str>) -> Result<Client, Fail
             running.push(client);
         }
     }
-    let mut names: Vec<_> = running.iter().map(|client| client.node().name.clone()).collect();
+    let mut names: Vec<_> = running
+        .iter()
+        .map(|client| client.node().name.clone())
+        .collect();
     match (running.pop(), running.len()) {
         (None, _) => Err(not_running(None)),
         (Some(client), 0) => Ok(client),
@@ -57,7 +62,9 @@ pub(crate) fn not_running(name: Option<&str>) -> Failure {
             "start one: peerage up".to_owned(),
         ),
     };
-    Problem::new(503, "node_not_running", detail).hint(hint).into()
+    Problem::new(503, "node_not_running", detail)
+        .hint(hint)
+        .into()
 }
 
 /// Whether there is a process with that id that has not ended.

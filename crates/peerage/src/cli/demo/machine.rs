@@ -39,7 +39,11 @@ pub(super) struct Machine {
 
 impl Machine {
     /// Starts a node that listens on loopback, on ports of its own.
-    pub(super) fn start(folder: &Path, name: &'static str, more: &[String]) -> Result<Self, Failure> {
+    pub(super) fn start(
+        folder: &Path,
+        name: &'static str,
+        more: &[String],
+    ) -> Result<Self, Failure> {
         let failed = |error| Failure::io(format_args!("cannot start the node {name}"), &error);
         let home = folder.join(name);
         let log = folder.join(format!("{name}.log"));

@@ -79,7 +79,8 @@ async fn start(
         unreachable!("two were just pushed onto an empty list");
     };
     let clients = tokio::try_join!(one.ready(), other.ready())?;
-    let detail = format!("{SHARES} shares `peerage toolbox`; {CALLS} has a home and key of its own");
+    let detail =
+        format!("{SHARES} shares `peerage toolbox`; {CALLS} has a home and key of its own");
     told.step("start", since, detail);
     Ok(clients)
 }
@@ -101,9 +102,15 @@ async fn discover(told: &mut Told<'_>, second: &Client, first_id: &str) -> Resul
     let detail = match timeout(within, known).await {
         Ok(peer) => {
             let peer = peer?;
-            let source = peer.addresses.first().map_or("mdns", |seen| seen.source.as_str());
+            let source = peer
+                .addresses
+                .first()
+                .map_or("mdns", |seen| seen.source.as_str());
             let address = peer.addresses.first().map(|seen| seen.address.as_str());
-            format!("{CALLS} found {SHARES} over {source} at {}", address.unwrap_or_default())
+            format!(
+                "{CALLS} found {SHARES} over {source} at {}",
+                address.unwrap_or_default()
+            )
         }
         Err(_) if multicast => {
             "mDNS brought nothing, so the address in the invite is used".to_owned()
@@ -116,12 +123,19 @@ async fn discover(told: &mut Told<'_>, second: &Client, first_id: &str) -> Resul
 
 async fn join(told: &mut Told<'_>, first: &Client, second: &Client) -> Result<(), Failure> {
     let since = told.doing("inviting");
-    let invite: InviteView = first.post("/api/v1/invites", &InviteRequest::default()).await?;
-    let detail = format!("{SHARES} made a code that works once, until {}", invite.expires);
+    let invite: InviteView = first
+        .post("/api/v1/invites", &InviteRequest::default())
+        .await?;
+    let detail = format!(
+        "{SHARES} made a code that works once, until {}",
+        invite.expires
+    );
     told.step("invite", since, detail);
     let since = told.doing("joining");
     let request = JoinRequest { code: invite.code };
-    let joined: JoinView = second.send(Method::POST, "/api/v1/join", &request, WAIT).await?;
+    let joined: JoinView = second
+        .send(Method::POST, "/api/v1/join", &request, WAIT)
+        .await?;
     told.step("join", since, format!("{CALLS} is now {}", joined.name));
     Ok(())
 }
@@ -138,10 +152,17 @@ async fn list(
         Ok(Some(tools).filter(|tools| !tools.is_empty()))
     });
     let tools = timeout(WAIT, listed).await.map_err(|_| {
-        Failure::failed("demo_failed", format!("{CALLS} never saw the tools of {SHARES}"))
+        Failure::failed(
+            "demo_failed",
+            format!("{CALLS} never saw the tools of {SHARES}"),
+        )
     })??;
     let names: Vec<_> = tools.iter().map(|tool| tool.tool.as_str()).collect();
-    told.step("tools", since, format!("{CALLS} may call {}", names.join(", ")));
+    told.step(
+        "tools",
+        since,
+        format!("{CALLS} may call {}", names.join(", ")),
+    );
     Ok(tools)
 }
 
@@ -153,7 +174,8 @@ async fn call(
 ) -> Result<(), Failure> {
     let since = told.doing("calling");
     let known = tools.iter().find(|known| known.tool == tool);
-    let known = known.ok_or_else(|| Failure::failed("demo_failed", format!("there is no {tool}")))?;
+    let known =
+        known.ok_or_else(|| Failure::failed("demo_failed", format!("there is no {tool}")))?;
     let arguments: Map<String, Value> = arguments.as_object().cloned().unwrap_or_default();
     let request = CallToolRequest {
         peer: known.peer_id.clone(),
@@ -164,9 +186,15 @@ async fn call(
     };
     let route = "/api/v1/tools/call";
     let answer: CallToolAnswer = second.send(Method::POST, route, &request, WAIT).await?;
-    let text = answer.result["content"][0]["text"].as_str().unwrap_or_default().to_owned();
+    let text = answer.result["content"][0]["text"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
     if answer.result["isError"] == json!(true) {
-        return Err(Failure::failed("demo_failed", format!("{tool} failed: {text}")));
+        return Err(Failure::failed(
+            "demo_failed",
+            format!("{tool} failed: {text}"),
+        ));
     }
     told.step("call", since, format!("{SHARES}/{SERVER}/{tool} -> {text}"));
     Ok(())

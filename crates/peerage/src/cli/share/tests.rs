@@ -27,7 +27,14 @@ fn who_may_call_is_one_word_or_a_list() {
     assert_eq!(typed(&["a=b"]).unwrap().allow, Allow::default());
     let public = typed(&["a=b", "--allow", "public"]).unwrap();
     assert_eq!(public.allow, Allow::One("public".to_owned()));
-    let list = typed(&["a=b", "--allow", "o://acme/ann,o://acme/bob", "--allow", "did:key:z6Mk"]).unwrap();
+    let list = typed(&[
+        "a=b",
+        "--allow",
+        "o://acme/ann,o://acme/bob",
+        "--allow",
+        "did:key:z6Mk",
+    ])
+    .unwrap();
     assert!(matches!(list.allow, Allow::Listed(who) if who.len() == 3));
 }
 

@@ -3,7 +3,13 @@ use super::{fields, table};
 fn rows() -> Vec<Vec<String>> {
     let long = "a description that is much longer than any terminal would like it to be";
     (0..3)
-        .map(|number| vec![format!("peer{number}/files/read"), long.to_owned(), String::new()])
+        .map(|number| {
+            vec![
+                format!("peer{number}/files/read"),
+                long.to_owned(),
+                String::new(),
+            ]
+        })
         .collect()
 }
 

@@ -51,7 +51,9 @@ pub(crate) async fn ensure(context: &Context) -> Result<Client, Failure> {
     let started = start(context, &name, args.into()).await;
     match started {
         Ok(client) => {
-            context.output.note(format_args!("started the node `{name}`; `peerage down` stops it"));
+            context.output.note(format_args!(
+                "started the node `{name}`; `peerage down` stops it"
+            ));
             Ok(client)
         }
         Err(failure) => find_named(&context.home, &name).await.ok_or(failure),
@@ -89,7 +91,11 @@ fn spawn(context: &Context, args: Vec<OsString>, log: &File) -> Result<Child, Fa
     let mut command = Command::new(program);
     command
         // The last line of the log is then the reason of a failure, for this program to read.
-        .args(["--json".into(), "--home".into(), context.home.clone().into_os_string()])
+        .args([
+            "--json".into(),
+            "--home".into(),
+            context.home.clone().into_os_string(),
+        ])
         .args(without_global(args))
         .stdin(Stdio::null())
         .stdout(log.try_clone().map_err(failed)?)
@@ -118,8 +124,16 @@ fn log(home: &Path, name: &str) -> Result<((File, PathBuf), u64), Failure> {
     let folder = home.join("nodes").join(name);
     let path = folder.join("log");
     let failed = |error| Failure::io(format_args!("cannot write {}", path.display()), &error);
-    DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
-    let opened = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&folder)
+        .map_err(failed)?;
+    let opened = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(&path);
     let file = opened.map_err(failed)?;
     let length = file.metadata().map_err(failed)?.len();
     Ok(((file, path), length))
@@ -130,15 +144,20 @@ fn reason(log: &Path, from: u64) -> Failure {
     let text = tail(log, from).unwrap_or_default();
     let problem = text.lines().rev().find_map(|line| {
         let line = line.trim();
-        line.starts_with('{').then(|| Problem::from_json(line.as_bytes())).flatten()
+        line.starts_with('{')
+            .then(|| Problem::from_json(line.as_bytes()))
+            .flatten()
     });
     if let Some(problem) = problem {
         return problem.into();
     }
     let lines: Vec<_> = text.lines().collect();
     let last = lines[lines.len().saturating_sub(SHOWN)..].join("; ");
-    Failure::failed("node_failed", format!("the node ended while it started: {last}"))
-        .hint(format!("its log: {}", log.display()))
+    Failure::failed(
+        "node_failed",
+        format!("the node ended while it started: {last}"),
+    )
+    .hint(format!("its log: {}", log.display()))
 }
 
 fn tail(log: &Path, from: u64) -> std::io::Result<String> {
@@ -151,8 +170,11 @@ fn tail(log: &Path, from: u64) -> std::io::Result<String> {
 }
 
 fn late(log: &Path) -> Failure {
-    Failure::failed("node_late", format!("the node did not answer within {} s", WITHIN.as_secs()))
-        .hint(format!("its log: {}", log.display()))
+    Failure::failed(
+        "node_late",
+        format!("the node did not answer within {} s", WITHIN.as_secs()),
+    )
+    .hint(format!("its log: {}", log.display()))
 }
 
 #[cfg(test)]
@@ -161,7 +183,17 @@ mod tests {
 
     #[test]
     fn what_is_given_anyway_is_not_given_twice() {
-        let args = ["--home", "/x", "up", "--json", "--home=/y", "--name", "a", "--share", "x=y z"];
+        let args = [
+            "--home",
+            "/x",
+            "up",
+            "--json",
+            "--home=/y",
+            "--name",
+            "a",
+            "--share",
+            "x=y z",
+        ];
         let kept = without_global(args.map(Into::into).into());
         assert_eq!(kept, ["up", "--name", "a", "--share", "x=y z"]);
     }

@@ -14,7 +14,9 @@ pub(super) async fn run(context: &Context, config: Config) -> Result<(), Failure
         asked = &mut asked => return asked,
     };
     let status = node.status();
-    context.output.answer(&status, |status| banner(&context.output, status));
+    context
+        .output
+        .answer(&status, |status| banner(&context.output, status));
     tokio::select! {
         () = node.stopped() => {}
         asked = &mut asked => asked?,
@@ -49,7 +51,11 @@ fn banner(output: &Output, status: &NodeStatus) -> String {
     if status.shares.is_empty() {
         next.insert(0, ("peerage share NAME=COMMAND", "share an MCP server"));
     }
-    let width = next.iter().map(|(command, _)| command.len()).max().unwrap_or_default();
+    let width = next
+        .iter()
+        .map(|(command, _)| command.len())
+        .max()
+        .unwrap_or_default();
     for (command, why) in next {
         text.push_str(&format!("\n  {command:width$}  {}", output.dim(why)));
     }

@@ -25,8 +25,8 @@ impl<'a> Schema<'a> {
     }
 
     /// The schema that says nothing.
-    pub(super) fn anything() -> Schema<'static> {
-        Schema::new(&ANYTHING)
+    pub(super) fn anything() -> Self {
+        Self::new(&ANYTHING)
     }
 
     fn within(root: &'a Value, schema: &'a Value) -> Self {
@@ -58,8 +58,13 @@ impl<'a> Schema<'a> {
 
     /// The properties of an object.
     pub(super) fn keys(&self) -> Vec<&'a str> {
-        let properties = self.any.iter().filter_map(|schema| schema.get("properties")?.as_object());
-        properties.flat_map(|all| all.keys().map(String::as_str)).collect()
+        let properties = self
+            .any
+            .iter()
+            .filter_map(|schema| schema.get("properties")?.as_object());
+        properties
+            .flat_map(|all| all.keys().map(String::as_str))
+            .collect()
     }
 
     /// Whether an object must not have this property.
@@ -121,7 +126,10 @@ impl<'a> Schema<'a> {
             return Some(Value::String(text.to_owned()));
         }
         // One item of a list need not be written as a list.
-        let item = types.contains("array").then(|| self.items().read(text)).flatten();
+        let item = types
+            .contains("array")
+            .then(|| self.items().read(text))
+            .flatten();
         item.map(|item| Value::Array(vec![item]))
     }
 
@@ -132,14 +140,16 @@ impl<'a> Schema<'a> {
             Value::Null => types.contains("null"),
             Value::Bool(_) => types.contains("boolean"),
             Value::Number(number) => {
-                let whole = number.is_i64() || number.is_u64() || number.as_f64().is_some_and(|n| n.fract() == 0.0);
+                let whole = number.is_i64()
+                    || number.is_u64()
+                    || number.as_f64().is_some_and(|n| n.fract() == 0.0);
                 types.contains("number") || (types.contains("integer") && whole)
             }
             Value::String(_) => false,
             Value::Array(_) => types.contains("array"),
             Value::Object(_) => types.contains("object"),
         };
-        named && (!texts || value.to_string() == text)
+        named && (!texts || serde_json::to_string(value).is_ok_and(|usual| usual == text))
     }
 
     fn types(&self) -> BTreeSet<&'a str> {
@@ -164,12 +174,13 @@ impl<'a> Schema<'a> {
 
     /// The values that are listed, if nothing else is allowed.
     fn choices(&self) -> Vec<&'a Value> {
-        let listed = |schema: &&'a Map<String, Value>| match (schema.get("enum"), schema.get("const")) {
-            (Some(Value::Array(values)), _) => values.iter().collect(),
-            (_, Some(value)) => vec![value],
-            _ => Vec::new(),
-        };
-        let lists: Vec<Vec<&Value>> = self.any.iter().map(|schema| listed(&schema)).collect();
+        let listed =
+            |schema: &&'a Map<String, Value>| match (schema.get("enum"), schema.get("const")) {
+                (Some(Value::Array(values)), _) => values.iter().collect(),
+                (_, Some(value)) => vec![value],
+                _ => Vec::new(),
+            };
+        let lists: Vec<Vec<&Value>> = self.any.iter().map(|schema| listed(schema)).collect();
         if lists.iter().any(Vec::is_empty) {
             return Vec::new();
         }
@@ -188,13 +199,17 @@ fn collect<'a>(
         return;
     };
     if let Some(Value::String(reference)) = object.get("$ref") {
-        let target = reference.strip_prefix('#').and_then(|pointer| root.pointer(pointer));
+        let target = reference
+            .strip_prefix('#')
+            .and_then(|pointer| root.pointer(pointer));
         if let Some(target) = target {
             collect(root, target, depth, any);
         }
         return;
     }
-    let alternatives = ["anyOf", "oneOf", "allOf"].iter().filter_map(|key| object.get(*key)?.as_array());
+    let alternatives = ["anyOf", "oneOf", "allOf"]
+        .iter()
+        .filter_map(|key| object.get(*key)?.as_array());
     let mut none = true;
     for alternative in alternatives.flatten() {
         collect(root, alternative, depth, any);

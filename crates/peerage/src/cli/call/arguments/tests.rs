@@ -72,7 +72,10 @@ fn values_get_the_type_the_schema_says() {
 fn a_key_given_several_times_is_a_list() {
     let schema = schema();
     let read = |texts: &[&str]| read(texts, Some(&schema));
-    assert_eq!(read(&["tags=a", "tags=2"]).unwrap(), json!({"tags": ["a", "2"]}));
+    assert_eq!(
+        read(&["tags=a", "tags=2"]).unwrap(),
+        json!({"tags": ["a", "2"]})
+    );
     assert_eq!(
         read(&["numbers=1", "path=x", "numbers=2"]).unwrap(),
         json!({"numbers": [1, 2], "path": "x"})
@@ -107,7 +110,10 @@ fn without_a_schema_texts_stay_texts() {
 #[test]
 fn a_json_object_is_taken_as_it_is() {
     assert_eq!(read(&[], None).unwrap(), json!({}));
-    assert_eq!(read(&["{\"count\": \"x\"}"], Some(&schema())).unwrap(), json!({"count": "x"}));
+    assert_eq!(
+        read(&["{\"count\": \"x\"}"], Some(&schema())).unwrap(),
+        json!({"count": "x"})
+    );
     assert!(read(&["{oops"], None).is_err());
     assert_eq!(parse(&["-".to_owned()]).unwrap(), Given::Stdin);
 }

@@ -1,0 +1,10 @@
+//! The program `peerage` from outside: what is typed, what is printed, how it ends.
+
+mod it {
+    mod commands;
+    mod fake;
+    mod program;
+    mod session;
+    mod toolbox;
+    mod usage;
+}
