@@ -9,8 +9,8 @@ use axum::{
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri,
     header::{
-        AUTHORIZATION, CONNECTION, CONTENT_TYPE, EXPECT, HOST, PROXY_AUTHENTICATE,
-        PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+        AUTHORIZATION, CONNECTION, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+        TRAILER, TRANSFER_ENCODING, UPGRADE,
     },
     uri::{PathAndQuery, Scheme},
 };
@@ -19,8 +19,10 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use serde_json::json;
+use peerage_core::problem::Problem;
 use tokio::time::timeout;
+
+use crate::failure::Failure;
 
 /// How long a connection to the upstream may take to open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,6 +32,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 const POOL_IDLE: Duration = Duration::from_secs(60);
 /// Unused connections that are kept.
 const POOL_SIZE: usize = 16;
+/// What helps when the upstream fails.
+const HINT: &str = "check that the server runs and that the URL it is shared under is right";
 /// Headers that belong to one connection, besides those that `Connection` names.
 const HOP_BY_HOP: [HeaderName; 9] = [
     CONNECTION,
@@ -204,18 +208,7 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
 }
 
 fn problem(status: StatusCode, code: &str, detail: &str) -> Response {
-    let body = json!({
-        "type": "about:blank",
-        "title": status.canonical_reason(),
-        "status": status.as_u16(),
-        "code": code,
-        "detail": detail,
-        "hint": "check that the server runs and that the URL it is shared under is right",
-    });
-    let mut response = (status, body.to_string()).into_response();
-    let kind = HeaderValue::from_static("application/problem+json");
-    response.headers_mut().insert(CONTENT_TYPE, kind);
-    response
+    Failure(Problem::new(status.as_u16(), code, detail).hint(HINT)).into_response()
 }
 
 #[cfg(test)]

@@ -315,3 +315,40 @@ async fn a_question_of_a_modern_server_is_refused_in_the_clients_place() {
         (&9.into(), &(-32601).into())
     );
 }
+
+#[tokio::test]
+async fn a_modern_client_that_sends_initialize_is_told_the_modern_way() {
+    let mut fixture = Fixture::new();
+    let request = post(INITIALIZE, &[("mcp-protocol-version", "2026-07-28")]);
+    let server = fixture.server.clone();
+    let (response, ()) = tokio::join!(server.handle("a", request), async {
+        let mut child = fixture.child().await;
+        child.line().await;
+        child
+            .say(r#"{"jsonrpc":"2.0","id":0,"error":{"code":-32601,"message":"no"}}"#)
+            .await;
+        assert!(child.is_ended().await);
+    });
+    assert_eq!(response.status(), 404);
+}
+
+#[tokio::test]
+async fn headers_that_a_listed_tool_wants_are_checked() {
+    let mut fixture = Fixture::new();
+    let mut child = fixture.modern("a").await;
+    let list = fixture.server.handle("a", modern("1", "tools/list", ""));
+    let tools = r#"{"tools":[{"name":"n","inputSchema":{"properties":{"r":{"type":"string","x-mcp-header":"R"}}}}]}"#;
+    let (response, _) = tokio::join!(list, child.answer(tools));
+    assert_eq!(response.status(), 200);
+    let call = |header: &'static str| {
+        let mut call = modern("2", "tools/call", r#""name":"n","arguments":{"r":"eu"},"#);
+        let value = HeaderValue::from_static(header);
+        call.headers_mut().insert("mcp-param-r", value);
+        call
+    };
+    let refused = fixture.server.handle("a", call("us")).await;
+    assert_eq!(refused.status(), 400);
+    assert_eq!(json(refused).await["error"]["code"], -32020);
+    let (response, _) = tokio::join!(fixture.server.handle("a", call("eu")), child.answer("{}"));
+    assert_eq!(response.status(), 200);
+}
