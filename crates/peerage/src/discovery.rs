@@ -9,7 +9,7 @@ use peerage_core::{
 };
 use peerage_mesh::{
     Book, Mesh,
-    discovery::mdns::{self, InterfaceStatus, Interfaces, Mdns},
+    discovery::mdns::{self, InterfaceState, InterfaceStatus, Interfaces, Mdns},
 };
 use peerage_services::{api::MdnsView, context::Context};
 
@@ -60,7 +60,10 @@ fn view(status: &InterfaceStatus) -> MdnsView {
     MdnsView {
         interface: status.name.clone(),
         address: status.address.to_string(),
-        state: status.state.to_string(),
+        state: match &status.state {
+            InterfaceState::Working => "up".to_owned(),
+            other => other.to_string(),
+        },
     }
 }
 

@@ -33,7 +33,7 @@ async fn show(
         Origin::Local => None,
         Origin::Peer(peer) => {
             if headers.contains_key(GRANT_HEADER) {
-                ctx.members.shown(peer, &chains(&headers)?);
+                ctx.members.shown(peer, chains(&headers)?);
             }
             Some(peer)
         }

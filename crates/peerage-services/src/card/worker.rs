@@ -49,6 +49,7 @@ async fn introduce(ctx: &Context) {
             change = changes.recv() => match change {
                 Ok(Change { peer, event: PeerEvent::Disconnected { .. } }) => {
                     ctx.introductions.forget(&peer);
+                    ctx.members.gone(&peer);
                     failed.remove(&peer);
                 }
                 Ok(Change { peer, event: PeerEvent::Connected { .. } }) => {

@@ -105,7 +105,7 @@ pub fn admit(ctx: &Context, peer: PeerId, wish: &Wish) -> Result<Joined, Problem
     }
     let name = open.name.as_deref().unwrap_or(&wish.name);
     let (chain, mesh) = ctx.members.admit(subject, name)?;
-    ctx.members.shown(peer, std::slice::from_ref(&chain));
+    ctx.members.shown(peer, vec![chain.clone()]);
     Ok(Joined { mesh, chain })
 }
 
