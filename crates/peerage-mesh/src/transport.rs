@@ -1,13 +1,11 @@
 //! The swarm with its transports: TCP and QUIC, Noise or TLS 1.3, Yamux; memory in the lab.
 
+mod memory;
+
 use std::{num::NonZeroUsize, time::Duration};
 
 use libp2p::{
-    Swarm, SwarmBuilder, Transport as _,
-    core::{transport::MemoryTransport, upgrade},
-    identity::Keypair,
-    noise,
-    swarm::Config,
+    Swarm, SwarmBuilder, Transport as _, core::upgrade, identity::Keypair, noise, swarm::Config,
     tcp, tls, yamux,
 };
 use thiserror::Error;
@@ -78,7 +76,7 @@ fn network(keypair: &Keypair, behaviour: Behaviour) -> Result<Swarm<Behaviour>, 
 
 fn memory(keypair: &Keypair, behaviour: Behaviour) -> Result<Swarm<Behaviour>, TransportError> {
     let noise = noise::Config::new(keypair).map_err(TransportError::of)?;
-    let transport = MemoryTransport::default()
+    let transport = memory::Memory::default()
         .upgrade(upgrade::Version::V1Lazy)
         .authenticate(noise)
         .multiplex(muxer())
