@@ -30,7 +30,7 @@ use tokio::time::Instant;
 use super::{
     CallOptions, FailedAttempt, HttpCall, ToolCallError, error,
     exchange::{Exchange, Exchanges},
-    transport::HttpTransport,
+    transport::{HttpTransport, LastFailure},
 };
 
 /// The most calls of one client that wait for their first byte at a time.
@@ -49,6 +49,8 @@ const MAX_EVENT_BYTES: usize = 16 << 20;
 pub(super) struct Session {
     running: RunningService<RoleClient, ClientConfig>,
     tasks: Tasks,
+    /// Why beginning anew failed, when the server had forgotten the session.
+    failure: LastFailure,
     active: AtomicUsize,
     used: Mutex<Instant>,
 }
@@ -92,6 +94,7 @@ impl Session {
         Ok(Self {
             running,
             tasks: tasks.clone(),
+            failure,
             active: AtomicUsize::new(0),
             used: Mutex::new(Instant::now()),
         })
@@ -135,7 +138,7 @@ impl Session {
         let handle = peer
             .send_request_with_option(request, PeerRequestOptions::no_options())
             .await
-            .map_err(|error| failed(error, exchange))?;
+            .map_err(|error| self.failed(error, exchange))?;
         let mut abandoned = Abandoned::new(self, handle.id.clone());
         let mut answer = std::pin::pin!(handle.await_response());
         let mut due = Instant::now() + options.deadline;
@@ -143,7 +146,7 @@ impl Session {
             tokio::select! {
                 answer = &mut answer => {
                     abandoned.disarm();
-                    let typed = answer.map_err(|error| failed(error, exchange))?;
+                    let typed = answer.map_err(|error| self.failed(error, exchange))?;
                     return match exchange.take_result() {
                         Some(whole) => Ok(whole),
                         None => serde_json::to_value(typed)
@@ -158,21 +161,25 @@ impl Session {
             }
         }
     }
-}
 
-fn failed(error: ServiceError, exchange: &Exchange) -> ToolCallError {
-    if let Some(problem) = exchange.take_problem() {
-        return problem.into();
-    }
-    match error {
-        ServiceError::McpError(error) => error.into(),
-        ServiceError::TransportClosed if exchange.sent() => {
-            error::upstream_gone("the server went away before it answered")
-                .hint("it may have been executed: look before calling again")
-                .into()
+    fn failed(&self, error: ServiceError, exchange: &Exchange) -> ToolCallError {
+        if let Some(problem) = exchange.take_problem() {
+            return problem.into();
         }
-        ServiceError::TransportClosed => error::upstream_gone("the server is gone").into(),
-        other => error::bad_answer(other.to_string()).into(),
+        match error {
+            ServiceError::McpError(error) => error.into(),
+            ServiceError::TransportClosed if exchange.sent() => {
+                error::upstream_gone("the server went away before it answered")
+                    .hint("it may have been executed: look before calling again")
+                    .into()
+            }
+            ServiceError::TransportClosed => error::upstream_gone("the server is gone").into(),
+            other => self
+                .failure
+                .take()
+                .unwrap_or_else(|| error::bad_answer(other.to_string()))
+                .into(),
+        }
     }
 }
 
