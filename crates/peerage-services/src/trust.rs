@@ -15,7 +15,10 @@ pub use invitations::{Invited, admit, invite};
 pub use join::join;
 use join::{Joined, Wish};
 
-use crate::{context::Context, failure::Answer};
+use crate::{
+    context::Context,
+    failure::{Answer, Asked},
+};
 
 /// Where an invitation is redeemed.
 pub const JOIN_PATH: &str = "/api/v1/members";
@@ -32,7 +35,7 @@ pub fn routes() -> Router<Context> {
 async fn redeem(
     State(ctx): State<Context>,
     Extension(origin): Extension<Origin>,
-    Json(wish): Json<Wish>,
+    Asked(wish): Asked<Wish>,
 ) -> Answer<Json<Joined>> {
     let Origin::Peer(peer) = origin else {
         let text = "an invitation is redeemed by the node that joins";

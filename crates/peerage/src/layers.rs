@@ -2,12 +2,12 @@
 
 use axum::{Extension, Router, middleware::from_fn_with_state};
 use peerage_mesh::Origin;
-use peerage_services::{context::Context, gate::gate};
+use peerage_services::{context::Context, failure::with_fallbacks, gate::gate};
 use tower_http::trace::TraceLayer;
 
 /// Around what peers may ask for. The last layer named is the first that a request passes.
 pub(crate) fn public(routes: Router<Context>, ctx: &Context) -> Router {
-    routes
+    with_fallbacks(routes)
         .layer(from_fn_with_state(ctx.clone(), gate))
         .layer(TraceLayer::new_for_http())
         .with_state(ctx.clone())
@@ -15,7 +15,7 @@ pub(crate) fn public(routes: Router<Context>, ctx: &Context) -> Router {
 
 /// Around what this machine may ask for. Who may come in at all is the listeners' question.
 pub(crate) fn local(routes: Router) -> Router {
-    routes
+    with_fallbacks(routes)
         .layer(Extension(Origin::Local))
         .layer(TraceLayer::new_for_http())
 }

@@ -13,7 +13,7 @@ use peerage_core::problem::Problem;
 use super::{Local, view};
 use crate::{
     api::{NodeStatus, PeerView, PingRequest, PingView},
-    failure::Answer,
+    failure::{Answer, Asked},
 };
 
 /// Pings that one request may ask for.
@@ -69,7 +69,7 @@ pub(super) async fn peer(
 pub(super) async fn ping(
     State(local): State<Local>,
     Path(peer): Path<String>,
-    Json(request): Json<PingRequest>,
+    Asked(request): Asked<PingRequest>,
 ) -> Answer<Json<PingView>> {
     let ctx = &local.ctx;
     let id = ctx.resolve(&peer)?;

@@ -10,7 +10,7 @@ use peerage_core::{PeerId, fingerprint::pair_fingerprint, problem::Problem};
 use super::{Local, view};
 use crate::{
     api::{InviteRequest, InviteView, JoinRequest, JoinView, ShareRequest, ShareView, TrustView},
-    failure::Answer,
+    failure::{Answer, Asked},
     shares::ShareSpec,
     trust,
 };
@@ -27,7 +27,7 @@ pub(super) async fn shares(State(local): State<Local>) -> Json<Vec<ShareView>> {
     responses((status = 201, body = ShareView)))]
 pub(super) async fn share(
     State(local): State<Local>,
-    Json(request): Json<ShareRequest>,
+    Asked(request): Asked<ShareRequest>,
 ) -> Answer<(StatusCode, Json<ShareView>)> {
     let spec = ShareSpec::try_from(request)?;
     let share = local.ctx.shares.add(spec)?;
@@ -54,7 +54,7 @@ pub(super) async fn unshare(
     responses((status = 201, body = InviteView)))]
 pub(super) async fn invite(
     State(local): State<Local>,
-    Json(request): Json<InviteRequest>,
+    Asked(request): Asked<InviteRequest>,
 ) -> Answer<(StatusCode, Json<InviteView>)> {
     let invited = trust::invite(&local.ctx, request.expires_s, request.name.clone())?;
     let view = InviteView {
@@ -71,7 +71,7 @@ pub(super) async fn invite(
     responses((status = 200, body = JoinView)))]
 pub(super) async fn join(
     State(local): State<Local>,
-    Json(request): Json<JoinRequest>,
+    Asked(request): Asked<JoinRequest>,
 ) -> Answer<Json<JoinView>> {
     Ok(Json(trust::join(&local.ctx, &request.code).await?))
 }

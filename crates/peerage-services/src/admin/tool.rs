@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::Local;
 use crate::{
     api::{CallProgress, CallToolAnswer, CallToolRequest, ToolView},
-    failure::Answer,
+    failure::{Answer, Asked},
     mcp::{
         aggregate::{ServerEntry, ToolCall, ToolSource},
         client::{CallOptions, Progress, ProgressSink, Progresses, ToolCallError},
@@ -75,7 +75,7 @@ fn views(server: &ServerEntry) -> Vec<ToolView> {
 pub(super) async fn call(
     State(local): State<Local>,
     headers: HeaderMap,
-    Json(request): Json<CallToolRequest>,
+    Asked(request): Asked<CallToolRequest>,
 ) -> Answer<Response> {
     let streams = headers
         .get(ACCEPT)

@@ -3,7 +3,7 @@
 use axum::{
     Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, Extension, State},
+    extract::{DefaultBodyLimit, Extension, State, rejection::BytesRejection},
     routing::{get, post},
 };
 use http::{HeaderMap, HeaderName, StatusCode, header};
@@ -11,7 +11,11 @@ use peerage_core::{card::MAX_CARD_BYTES, grant::Chain, problem::Problem};
 use peerage_mesh::Origin;
 
 use super::{CARD_PATH, TELL_PATH, introduce};
-use crate::{context::Context, failure::Answer, members::MAX_SHOWN};
+use crate::{
+    context::Context,
+    failure::{Answer, unread},
+    members::MAX_SHOWN,
+};
 
 /// The header in which a peer shows its grants, one chain in each.
 pub const GRANT_HEADER: HeaderName = HeaderName::from_static("peerage-grant");
@@ -50,12 +54,13 @@ async fn show(
 async fn take(
     State(ctx): State<Context>,
     Extension(origin): Extension<Origin>,
-    body: Bytes,
+    body: Result<Bytes, BytesRejection>,
 ) -> Answer<StatusCode> {
     let Origin::Peer(peer) = origin else {
         let text = "only a peer can show its card here";
         return Err(Problem::new(400, "not_a_peer", text).into());
     };
+    let body = body.map_err(|rejection| unread(&rejection))?;
     introduce::accept(&ctx, peer, &body)
         .map_err(|error| Problem::new(422, "bad_card", format!("the card was refused: {error}")))?;
     Ok(StatusCode::NO_CONTENT)
