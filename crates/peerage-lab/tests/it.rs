@@ -1,0 +1,13 @@
+//! What nodes do with each other: real ones, several in one process.
+
+#[cfg(test)]
+mod it {
+    mod asked;
+    mod calls;
+    mod cards;
+    mod discovery;
+    mod failures;
+    mod invites;
+    mod local_api;
+    mod strangers;
+}
