@@ -20,7 +20,10 @@ use peerage_core::{
     Multiaddr, PeerId, dial,
     peer_book::{PeerEvent, Source},
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{
+    mpsc::{self, error::TrySendError},
+    oneshot, watch,
+};
 
 use crate::{
     Book, Tasks,
@@ -53,6 +56,14 @@ pub(crate) enum Command {
     Panic,
 }
 
+/// Somebody who waits for a connection.
+pub(crate) struct Waiting {
+    reply: oneshot::Sender<Result<(), String>>,
+    /// The attempt was under way already: it may fail because the peer was not there when it began, so
+    /// another one is made before the wish fails.
+    late: bool,
+}
+
 /// What outlives a swarm that has to be built anew.
 pub(crate) struct Control {
     pub(crate) config: MeshConfig,
@@ -63,7 +74,7 @@ pub(crate) struct Control {
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) own_commands: mpsc::Sender<Command>,
     pub(crate) listening: watch::Sender<Vec<Multiaddr>>,
-    pub(crate) waiting: HashMap<PeerId, Vec<oneshot::Sender<Result<(), String>>>>,
+    pub(crate) waiting: HashMap<PeerId, Vec<Waiting>>,
     pub(crate) connections: HashMap<ConnectionId, (PeerId, PeerEvent)>,
     pub(crate) causes: HashMap<PeerId, String>,
     pub(crate) swept: Instant,
@@ -106,7 +117,7 @@ impl Control {
             self.lost(peer, Some("the transport was restarted".into()));
         }
         for (_, waiting) in self.waiting.drain() {
-            for reply in waiting {
+            for Waiting { reply, .. } in waiting {
                 let _ = reply.send(Err("the transport was restarted".into()));
             }
         }
@@ -175,8 +186,9 @@ impl Control {
                     let _ = reply.send(Err("too many wait for a connection to it".into()));
                     return;
                 }
-                waiting.push(reply);
-                if !self.book.get(&peer).is_some_and(|r| r.dialing) {
+                let late = self.book.get(&peer).is_some_and(|r| r.dialing);
+                waiting.push(Waiting { reply, late });
+                if !late {
                     self.dial(swarm, peer);
                 }
             }
@@ -242,7 +254,7 @@ impl Control {
     fn connected(&mut self, peer: PeerId, event: PeerEvent, first: bool) {
         tracing::debug!(%peer, "connected");
         self.book.apply(peer, event);
-        for reply in self.waiting.remove(&peer).unwrap_or_default() {
+        for Waiting { reply, .. } in self.waiting.remove(&peer).unwrap_or_default() {
             let _ = reply.send(Ok(()));
         }
         if first {
@@ -273,7 +285,16 @@ impl Control {
 
     fn dial_failed(&mut self, peer: PeerId, cause: String) {
         tracing::debug!(%peer, cause, "could not connect");
-        for reply in self.waiting.remove(&peer).unwrap_or_default() {
+        for Waiting { reply, late } in self.waiting.remove(&peer).unwrap_or_default() {
+            let reply = if late {
+                // Where no more wishes fit, this one fails now.
+                match self.own_commands.try_send(Command::Connect(peer, reply)) {
+                    Err(TrySendError::Full(Command::Connect(_, reply))) => reply,
+                    _ => continue,
+                }
+            } else {
+                reply
+            };
             let _ = reply.send(Err(cause.clone()));
         }
         self.book.apply(peer, PeerEvent::DialFailed { cause });
