@@ -62,7 +62,8 @@ const fn next(machine: &'static str, command: &'static str) -> Next {
 }
 
 pub(crate) async fn run(context: &Context) -> Result<(), Failure> {
-    let asked = signal::stop_asked();
+    // Before there is anything that would be left behind.
+    let asked = signal::stop_asked()?;
     tokio::pin!(asked);
     let folder = tempfile::Builder::new()
         .prefix("peerage-demo-")
@@ -72,13 +73,14 @@ pub(crate) async fn run(context: &Context) -> Result<(), Failure> {
     let mut machines = Vec::new();
     let outcome = tokio::select! {
         outcome = told_within(&folder, &mut told, &mut machines) => outcome,
-        interrupted = &mut asked => Err(interrupted.err().unwrap_or_else(Failure::interrupted)),
+        () = &mut asked => Err(Failure::interrupted()),
     };
     let stopping = Instant::now();
     // A second Ctrl-C does not wait: dropping the machines ends their processes at once.
+    let again = signal::stop_asked()?;
     let stopped = tokio::select! {
         () = machine::stop(&mut machines) => true,
-        _ = signal::stop_asked() => false,
+        () = again => false,
     };
     drop(machines);
     drop(folder);

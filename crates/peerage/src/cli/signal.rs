@@ -16,17 +16,19 @@ pub(crate) async fn interruptible(
     }
 }
 
-/// Waits for Ctrl-C, SIGTERM, or the end of the terminal.
-pub(crate) async fn stop_asked() -> Result<(), Failure> {
+/// Listens from now on, whether the result is waited for or not, for Ctrl-C, SIGTERM, and the end of the
+/// terminal; none of them ends the program by itself any more.
+pub(crate) fn stop_asked() -> Result<impl Future<Output = ()>, Failure> {
     let listen =
         |kind| signal(kind).map_err(|error| Failure::io("cannot wait for signals", &error));
     let mut terminate = listen(SignalKind::terminate())?;
     let mut interrupt = listen(SignalKind::interrupt())?;
     let mut hangup = listen(SignalKind::hangup())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        _ = hangup.recv() => {}
-    }
-    Ok(())
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    })
 }

@@ -7,11 +7,11 @@ use super::super::{Context, Failure, output::Output, share, signal};
 
 pub(super) async fn run(context: &Context, config: Config) -> Result<(), Failure> {
     // Listened for from the start: a node that is stopped while it starts stops cleanly too.
-    let asked = signal::stop_asked();
+    let asked = signal::stop_asked()?;
     tokio::pin!(asked);
     let node = tokio::select! {
         node = Node::spawn(config) => node?,
-        asked = &mut asked => return asked,
+        () = &mut asked => return Ok(()),
     };
     let status = node.status();
     context
@@ -19,7 +19,7 @@ pub(super) async fn run(context: &Context, config: Config) -> Result<(), Failure
         .answer(&status, |status| banner(&context.output, status));
     tokio::select! {
         () = node.stopped() => {}
-        asked = &mut asked => asked?,
+        () = &mut asked => {}
     }
     context.output.note("stopping");
     node.stop().await;
