@@ -24,6 +24,22 @@ fn every_command_says_what_it_does() {
     check(&Cli::command());
 }
 
+/// An argument with the id of a global option would be taken for it.
+#[test]
+fn no_argument_is_mistaken_for_a_global_option() {
+    let cli = Cli::command();
+    let globals: Vec<_> = cli.get_arguments().map(clap::Arg::get_id).collect();
+    for command in cli.get_subcommands() {
+        for argument in command.get_arguments() {
+            assert!(
+                !globals.contains(&argument.get_id()),
+                "{}",
+                command.get_name()
+            );
+        }
+    }
+}
+
 #[test]
 fn global_options_stand_anywhere() {
     for typed in [
