@@ -39,6 +39,9 @@ use peerage::config::{Config, Environment, Layer};
 
 use self::{failure::Failure, output::Output};
 
+/// The first argument when this program watches over a child, see [`peerage_services::mcp::stdio::guard`].
+pub(crate) const GUARD: &str = "__guard";
+
 /// Share MCP servers and agents in an encrypted peer-to-peer mesh.
 #[derive(Debug, Parser)]
 #[command(
@@ -148,7 +151,11 @@ impl Context {
     /// The configuration, with these flags above the environment and the file.
     fn config(&self, mut flags: Layer) -> Result<Config, Failure> {
         flags.name = flags.name.or_else(|| self.name.clone());
-        Ok(Config::load(&self.home, &Environment::process(), flags)?)
+        let mut config = Config::load(&self.home, &Environment::process(), flags)?;
+        let program = std::env::current_exe()
+            .map_err(|error| Failure::io("cannot find this program", &error))?;
+        config.guard = vec![program.into(), GUARD.into()];
+        Ok(config)
     }
 }
 
