@@ -71,6 +71,18 @@ pub async fn run(store: Store, book: Book) {
     }
 }
 
+/// Writes what is known of one peer now: for what is told to somebody as done.
+///
+/// # Errors
+///
+/// [`StoreError`] when the store fails.
+pub fn keep(store: &Store, book: &Book, peer: PeerId) -> Result<(), StoreError> {
+    let mut dirty = Dirty::default();
+    dirty.records.insert(peer);
+    dirty.cards.insert(peer);
+    store.write(dirty.take(book))
+}
+
 /// Writes all that is known, as the node stops.
 ///
 /// # Errors

@@ -11,6 +11,7 @@ use super::{Local, view};
 use crate::{
     api::{InviteRequest, InviteView, JoinRequest, JoinView, ShareRequest, ShareView, TrustView},
     failure::{Answer, Asked},
+    peers,
     shares::ShareSpec,
     trust,
 };
@@ -101,6 +102,7 @@ fn set_trust(local: &Local, peer: &str, trusted: bool) -> Answer<Json<TrustView>
         return Err(Problem::new(400, "self", "that is this node itself").into());
     }
     ctx.members.trust(id, trusted)?;
+    peers::keep(&ctx.store, ctx.mesh.book(), id)?;
     let card = ctx.mesh.book().get(&id).and_then(|record| record.card);
     Ok(Json(TrustView {
         peer_id: id.to_base58(),

@@ -15,6 +15,7 @@ use super::join::{Joined, Wish};
 use crate::{
     context::Context,
     members::{MemberError, unix_now},
+    peers,
     store::{Batch, Table},
 };
 
@@ -107,6 +108,7 @@ pub fn admit(ctx: &Context, peer: PeerId, wish: &Wish) -> Result<Joined, Problem
     let name = open.name.as_deref().unwrap_or(&wish.name);
     let (chain, mesh) = ctx.members.admit(subject, name)?;
     ctx.members.shown(peer, vec![chain.clone()]);
+    peers::keep(&ctx.store, ctx.mesh.book(), peer)?;
     Ok(Joined { mesh, chain })
 }
 

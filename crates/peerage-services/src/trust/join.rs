@@ -12,7 +12,7 @@ use peerage_core::{
 use serde::{Deserialize, Serialize};
 
 use super::JOIN_PATH;
-use crate::{api::JoinView, context::Context, members::unix_now};
+use crate::{api::JoinView, context::Context, members::unix_now, peers};
 
 /// Bytes of the answer, at the most.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -65,6 +65,8 @@ pub async fn join(ctx: &Context, code: &str) -> Result<JoinView, Problem> {
     let joined = redeem(ctx, &invite).await?;
     let grant = ctx.members.join(joined.mesh.clone(), joined.chain)?;
     show_to_all(ctx).await;
+    // A member that does not remember where the others are would be alone after a kill.
+    peers::keep(&ctx.store, ctx.mesh.book(), inviter)?;
     Ok(JoinView {
         mesh: joined.mesh.to_string(),
         name: grant.path.to_string(),
