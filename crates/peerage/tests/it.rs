@@ -3,9 +3,13 @@
 #[cfg(test)]
 mod it {
     mod commands;
+    mod demo;
     mod fake;
+    mod killed;
     mod program;
+    mod running;
     mod session;
+    mod together;
     mod toolbox;
     mod usage;
 }
