@@ -66,84 +66,97 @@ async fn only_who_has_the_token_and_is_no_foreign_page_comes_in() {
     node.stop().await;
 }
 
+/// What is asked, and the status of the answer.
+const BAD: [(Method, &str, &str, u16); 30] = [
+    (Method::POST, "/api/v1/shares", "{", 400),
+    (Method::POST, "/api/v1/shares", "", 400),
+    (Method::POST, "/api/v1/shares", "[]", 422),
+    (Method::POST, "/api/v1/shares", r#"{"name":"x"}"#, 400),
+    (
+        Method::POST,
+        "/api/v1/shares",
+        r#"{"name":"x","command":"a","url":"http://b/"}"#,
+        400,
+    ),
+    (
+        Method::POST,
+        "/api/v1/shares",
+        r#"{"name":"../x","command":"a"}"#,
+        400,
+    ),
+    (
+        Method::POST,
+        "/api/v1/shares",
+        r#"{"name":"x","command":"'"}"#,
+        400,
+    ),
+    (
+        Method::POST,
+        "/api/v1/shares",
+        r#"{"name":"x","url":"ftp://x"}"#,
+        400,
+    ),
+    (
+        Method::POST,
+        "/api/v1/shares",
+        r#"{"name":"x","command":"a","allow":"everyone"}"#,
+        400,
+    ),
+    (
+        Method::POST,
+        "/api/v1/shares",
+        r#"{"name":"x","comand":"a"}"#,
+        422,
+    ),
+    (Method::POST, "/api/v1/invites", r#"{"expires":1}"#, 422),
+    (Method::POST, "/api/v1/invites", r#"{"expires_s":0}"#, 400),
+    (Method::POST, "/api/v1/invites", r#"{"expires_s":-1}"#, 422),
+    (
+        Method::POST,
+        "/api/v1/join",
+        r#"{"code":"x","more":1}"#,
+        422,
+    ),
+    (Method::POST, "/api/v1/join", r#"{"code":"x"}"#, 400),
+    (
+        Method::POST,
+        "/api/v1/tools/call",
+        r#"{"peer":"a","server":"b"}"#,
+        422,
+    ),
+    (
+        Method::POST,
+        "/api/v1/tools/call",
+        r#"{"peer":"x","server":"b","tool":"c"}"#,
+        404,
+    ),
+    (
+        Method::POST,
+        "/api/v1/tools/call",
+        r#"{"peer":"a","server":"b","tool":"c","args":{}}"#,
+        422,
+    ),
+    (Method::POST, "/api/v1/peers/nobody/ping", "{}", 404),
+    (Method::POST, "/api/v1/peers/self/ping", "{}", 400),
+    (Method::PUT, "/api/v1/trust/nobody", "", 404),
+    (Method::PUT, "/api/v1/trust/self", "", 400),
+    (Method::DELETE, "/api/v1/trust/nobody", "", 404),
+    (Method::DELETE, "/api/v1/shares/nothing", "", 404),
+    (Method::GET, "/api/v1/peers/nobody", "", 404),
+    (Method::GET, "/api/v1/peers/nobody/card", "", 404),
+    (Method::GET, "/peers/nobody/mcp/x", "", 404),
+    (Method::GET, "/api/v1/nothing", "", 404),
+    (Method::GET, "/", "", 404),
+    (Method::DELETE, "/api/v1/node", "", 405),
+];
+
 #[tokio::test]
 async fn bad_input_is_a_problem_that_says_what_was_wrong() {
     let lab = Lab::new();
     let node = lab.place("a").start().await;
     let api = LocalApi::of(&node);
     let post = Method::POST;
-    for (method, path, body, status) in [
-        (&post, "/api/v1/shares", "{", 400),
-        (&post, "/api/v1/shares", "", 400),
-        (&post, "/api/v1/shares", "[]", 422),
-        (&post, "/api/v1/shares", r#"{"name":"x"}"#, 400),
-        (
-            &post,
-            "/api/v1/shares",
-            r#"{"name":"x","command":"a","url":"http://b/"}"#,
-            400,
-        ),
-        (
-            &post,
-            "/api/v1/shares",
-            r#"{"name":"../x","command":"a"}"#,
-            400,
-        ),
-        (
-            &post,
-            "/api/v1/shares",
-            r#"{"name":"x","command":"'"}"#,
-            400,
-        ),
-        (
-            &post,
-            "/api/v1/shares",
-            r#"{"name":"x","url":"ftp://x"}"#,
-            400,
-        ),
-        (
-            &post,
-            "/api/v1/shares",
-            r#"{"name":"x","command":"a","allow":"everyone"}"#,
-            400,
-        ),
-        (&post, "/api/v1/shares", r#"{"name":"x","comand":"a"}"#, 422),
-        (&post, "/api/v1/invites", r#"{"expires":1}"#, 422),
-        (&post, "/api/v1/invites", r#"{"expires_s":0}"#, 400),
-        (&post, "/api/v1/invites", r#"{"expires_s":-1}"#, 422),
-        (&post, "/api/v1/join", r#"{"code":"x","more":1}"#, 422),
-        (&post, "/api/v1/join", r#"{"code":"x"}"#, 400),
-        (
-            &post,
-            "/api/v1/tools/call",
-            r#"{"peer":"a","server":"b"}"#,
-            422,
-        ),
-        (
-            &post,
-            "/api/v1/tools/call",
-            r#"{"peer":"x","server":"b","tool":"c"}"#,
-            404,
-        ),
-        (
-            &post,
-            "/api/v1/tools/call",
-            r#"{"peer":"a","server":"b","tool":"c","args":{}}"#,
-            422,
-        ),
-        (&post, "/api/v1/peers/nobody/ping", "{}", 404),
-        (&post, "/api/v1/peers/self/ping", "{}", 400),
-        (&Method::PUT, "/api/v1/trust/nobody", "", 404),
-        (&Method::PUT, "/api/v1/trust/self", "", 400),
-        (&Method::DELETE, "/api/v1/trust/nobody", "", 404),
-        (&Method::DELETE, "/api/v1/shares/nothing", "", 404),
-        (&Method::GET, "/api/v1/peers/nobody", "", 404),
-        (&Method::GET, "/api/v1/peers/nobody/card", "", 404),
-        (&Method::GET, "/peers/nobody/mcp/x", "", 404),
-        (&Method::GET, "/api/v1/nothing", "", 404),
-        (&Method::GET, "/", "", 404),
-        (&Method::DELETE, "/api/v1/node", "", 405),
-    ] {
+    for (method, path, body, status) in BAD {
         let answered = api.json(method.clone(), path, body).await;
         let shown = String::from_utf8_lossy(&answered.body).into_owned();
         assert_eq!(
