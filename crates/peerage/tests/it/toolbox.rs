@@ -49,10 +49,10 @@ async fn the_toolbox_is_an_mcp_server_of_its_own() {
             .contains("cpus")
     );
 
-    client
-        .call_tool(call("echo", &json!({})))
-        .await
-        .unwrap_err();
+    // What the model did wrong is for the model to read: a result, as MCP asks for.
+    let wrong = client.call_tool(call("echo", &json!({}))).await.unwrap();
+    let wrong = serde_json::to_value(wrong).unwrap();
+    assert_eq!(wrong["isError"], true, "{wrong}");
     client
         .call_tool(call("nothing", &json!({})))
         .await
