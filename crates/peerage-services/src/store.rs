@@ -1,15 +1,28 @@
 //! What a node keeps on disk: one embedded store, written so that a kill at any moment loses nothing
 //! that was acknowledged.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    fs::{self, File},
+    io::{self, ErrorKind},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use peerage_core::problem::Problem;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableError};
 use serde::{Serialize, de::DeserializeOwned};
 use thiserror::Error;
+use tokio::time::{Instant, sleep};
 
 /// Bytes of cache; redb's own default is a gigabyte.
 const CACHE: usize = 8 * 1024 * 1024;
+
+/// How long a store that is in use is waited for: a child that a killed node was just starting has the
+/// node's files open until it runs.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// How often it is tried again meanwhile.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// What is kept, each kind apart. Values are JSON, keys are text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,11 +121,25 @@ impl Store {
     ///
     /// [`StoreError`]: in use, or not a store.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let database = Database::builder()
-            .set_cache_size(CACHE)
-            .create(path)
-            .map_err(StoreError::of)?;
-        Ok(Self(Arc::new(database)))
+        if !path.exists() {
+            make(path)?;
+        }
+        Ok(Self(Arc::new(database(path)?)))
+    }
+
+    /// As [`Store::open`], but waits for a moment when it is in use.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::open`].
+    pub async fn open_soon(path: &Path) -> Result<Self, StoreError> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match Self::open(path) {
+                Err(StoreError::InUse) if Instant::now() < end => sleep(AGAIN).await,
+                opened => return opened,
+            }
+        }
     }
 
     /// One value. One that cannot be read is reported and treated as missing.
@@ -200,6 +227,34 @@ impl Store {
     }
 }
 
+fn database(path: &Path) -> Result<Database, StoreError> {
+    let mut builder = Database::builder();
+    builder
+        .set_cache_size(CACHE)
+        .create(path)
+        .map_err(StoreError::of)
+}
+
+/// Makes an empty store aside and puts it in its place whole: one that was half made when the node was
+/// killed could never be opened again. Of several that make it at once one wins.
+fn make(path: &Path) -> Result<(), StoreError> {
+    let aside = path.with_extension(format!("{:016x}.tmp", rand::random::<u64>()));
+    let made = database(&aside).map(drop);
+    let placed = made.and_then(|()| place(&aside, path).map_err(StoreError::of));
+    // Where it could not be made there may be nothing to remove.
+    let _ = fs::remove_file(&aside);
+    placed
+}
+
+fn place(aside: &Path, path: &Path) -> io::Result<()> {
+    match fs::hard_link(aside, path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    path.parent()
+        .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
 fn decode<T: DeserializeOwned>(table: Table, key: &str, value: &[u8]) -> Option<T> {
     serde_json::from_slice(value)
         .inspect_err(|error| tracing::warn!(?table, key, %error, "a stored value cannot be read"))
@@ -223,6 +278,29 @@ mod tests {
         assert_eq!(store.all::<u32>(Table::Trusted).unwrap(), [("b".into(), 2)]);
         assert_eq!(store.get::<u32>(Table::Trusted, "a").unwrap(), None);
         assert_eq!(store.get::<u32>(Table::Shares, "a").unwrap(), None);
+    }
+
+    #[test]
+    fn a_store_is_made_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.redb");
+        // What a kill leaves of the making.
+        fs::write(folder.path().join("store.0000000000000000.tmp"), [0; 4096]).unwrap();
+        drop(Store::open(&path).unwrap());
+        let files = fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!(files, 2, "nothing of the making is left");
+    }
+
+    #[tokio::test]
+    async fn a_store_that_is_in_use_for_a_moment_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.redb");
+        let held = Store::open(&path).unwrap();
+        let opening = Store::open_soon(&path);
+        tokio::pin!(opening);
+        assert!(futures::poll!(&mut opening).is_pending());
+        drop(held);
+        opening.await.unwrap();
     }
 
     #[test]
