@@ -78,7 +78,9 @@ impl Node {
         let (tasks, doors) = (Tasks::new(), Tasks::new());
         let home = Home::open(&config.home, &config.name)?;
         let identity = home.identity(&config.identity)?;
-        let store = Store::open(&home.store()).map_err(|error| opened(error, &config.name))?;
+        let store = Store::open_soon(&home.store())
+            .await
+            .map_err(|error| opened(error, &config.name))?;
         let book = peers::open(&store, identity.peer_id())?;
         let root = Some(home.root()?);
         let members = Members::open(&identity, &config.name, root, &store, &book)?;

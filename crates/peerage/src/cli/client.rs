@@ -28,6 +28,8 @@ use super::Failure;
 
 /// How long a connection to a node on this machine may take.
 const CONNECT: Duration = Duration::from_secs(2);
+/// How long a node may take to show that it is there.
+const ALIVE: Duration = Duration::from_secs(5);
 /// How long an answer may take when the command does not say.
 const ANSWER: Duration = Duration::from_secs(30);
 /// The most bytes of an answer.
@@ -65,9 +67,14 @@ impl Client {
         &self.node
     }
 
-    /// Whether the node takes connections.
+    /// Whether the node is there, even if it refuses or is slow. That somebody takes connections is not
+    /// enough: a child that a killed node was just starting has the node's sockets open until it runs.
     pub(crate) async fn is_up(&self) -> bool {
-        self.connect().await.is_ok()
+        let asked = self.exchange(Method::GET, "/api/v1/node", Bytes::new(), ALIVE);
+        asked.await.map_or_else(
+            |failure| !["node_not_running", "node_gone"].contains(&failure.code()),
+            |_| true,
+        )
     }
 
     /// Whether the node's process is still there.
