@@ -194,3 +194,54 @@ impl Mesh {
         Pinger::open(&self.streams, peer).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use peerage_core::peer_book::{PeerBook, PeerEvent, Source};
+
+    use super::*;
+
+    async fn mesh(tasks: &Tasks) -> Mesh {
+        let identity = Identity::generate();
+        let book = Book::new(PeerBook::new(identity.peer_id(), 1));
+        let config = MeshConfig {
+            identity,
+            listen: vec!["/memory/0".parse().unwrap()],
+            peers: Vec::new(),
+            agent: "test/1".to_owned(),
+            transports: Transports::Memory,
+        };
+        let (mesh, _inbound) = Mesh::spawn(config, &book, tasks).unwrap();
+        let mut listening = mesh.listening();
+        listening.wait_for(|at| !at.is_empty()).await.unwrap();
+        mesh
+    }
+
+    #[tokio::test]
+    async fn a_swarm_that_panics_is_built_anew_where_it_listened() {
+        let tasks = Tasks::new();
+        let (a, b) = (mesh(&tasks).await, mesh(&tasks).await);
+        let discovered = PeerEvent::Discovered {
+            addresses: b.listening().borrow().clone(),
+            source: Source::Config,
+            holds: None,
+        };
+        a.book().apply(b.me(), discovered);
+        a.connect(b.me()).await.unwrap();
+        for panics in [&b, &a] {
+            let mut changes = a.book().watch();
+            panics.commands.send(Command::Panic).await.unwrap();
+            // It is lost, and comes back by itself.
+            for up in [false, true] {
+                let changed = async {
+                    while a.book().get(&b.me()).unwrap().link.is_some() != up {
+                        changes.recv().await.unwrap();
+                    }
+                };
+                timeout(CONNECT_TIMEOUT, changed).await.expect("it is told");
+            }
+            a.pinger(&b.me()).await.unwrap().ask().await.unwrap();
+        }
+        tasks.stop().await;
+    }
+}

@@ -322,7 +322,7 @@ mod tests {
         let _held = Store::open(&path).unwrap();
         assert!(matches!(Store::open(&path), Err(StoreError::InUse)));
         let other = folder.path().join("other");
-        std::fs::write(&other, vec![7; 10_000]).unwrap();
+        fs::write(&other, vec![7; 10_000]).unwrap();
         assert!(matches!(Store::open(&other), Err(StoreError::Failed(_))));
     }
 }
