@@ -36,7 +36,7 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Args)]
 pub(crate) struct RemoveArgs {
     /// Name of the share
-    name: String,
+    share: String,
 }
 
 pub(crate) async fn add(context: &Context, args: Args) -> Result<(), Failure> {
@@ -60,12 +60,12 @@ pub(crate) async fn add(context: &Context, args: Args) -> Result<(), Failure> {
 
 pub(crate) async fn remove(context: &Context, args: RemoveArgs) -> Result<(), Failure> {
     let client = context.client().await?;
-    let path = format!("/api/v1/shares/{}", segment(&args.name));
+    let path = format!("/api/v1/shares/{}", segment(&args.share));
     client.act(Method::DELETE, &path).await?;
-    let removed = serde_json::json!({ "name": args.name, "shared": false });
+    let removed = serde_json::json!({ "name": args.share, "shared": false });
     context
         .output
-        .answer(&removed, |_| format!("{} is no longer shared", args.name));
+        .answer(&removed, |_| format!("{} is no longer shared", args.share));
     Ok(())
 }
 

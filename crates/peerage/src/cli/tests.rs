@@ -25,6 +25,20 @@ fn every_command_says_what_it_does() {
 }
 
 #[test]
+fn no_argument_takes_the_place_of_a_global_one() {
+    for command in Cli::command().get_subcommands() {
+        for argument in command.get_arguments() {
+            let id = argument.get_id().as_str();
+            assert!(
+                !["home", "name", "json"].contains(&id),
+                "{} {id}",
+                command.get_name()
+            );
+        }
+    }
+}
+
+#[test]
 fn global_options_stand_anywhere() {
     for typed in [
         &["peerage", "--home", "/x", "--name", "a", "--json", "status"][..],
