@@ -33,7 +33,11 @@ pub fn dials_first(me: &PeerId, peer: &PeerId) -> bool {
 /// How long to wait before a first attempt; `jitter` is in `0.0..1.0`.
 #[must_use]
 pub fn head_start(dials_first: bool, jitter: f64) -> Duration {
-    let base = if dials_first { Duration::ZERO } else { HEAD_START };
+    let base = if dials_first {
+        Duration::ZERO
+    } else {
+        HEAD_START
+    };
     base + Duration::from_millis(50).mul_f64(jitter)
 }
 
@@ -96,7 +100,10 @@ pub fn plan(book: &PeerBook, now: Now) -> Plan {
     let mut plan = Plan::default();
     for (peer, record) in candidates {
         if record.next_dial > now {
-            plan.again = Some(plan.again.map_or(record.next_dial, |t| t.min(record.next_dial)));
+            plan.again = Some(
+                plan.again
+                    .map_or(record.next_dial, |t| t.min(record.next_dial)),
+            );
             continue;
         }
         let full = dialing + plan.dial.len() >= MAX_DIALING

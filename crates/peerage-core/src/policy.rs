@@ -8,6 +8,8 @@
 //! | `public` | everyone |
 //! | `mesh` (the default) | who holds a valid grant with the right `call`, and who is trusted |
 //! | a list | whose key is on it, and who holds a valid grant with the right `be` for a name at or below one on it; nobody else, also if trusted |
+//!
+//! Whom the mesh would refuse, a list refuses in the same words: no stranger learns from the answer what there is.
 
 use libp2p_identity::PeerId;
 
@@ -109,7 +111,14 @@ pub fn decide(audience: &Audience, caller: &Caller, now: u64) -> Verdict {
                 };
                 grant.name().is_some_and(covers)
             };
-            by_grant(caller, now, bears_a_name, not_on_the_list)
+            match by_grant(caller, now, bears_a_name, not_on_the_list) {
+                Verdict::Allow => Verdict::Allow,
+                // In the words of the mesh if that refuses, too: no stranger learns that there is a list.
+                Verdict::Refuse(problem) => match decide(&Audience::Mesh, caller, now) {
+                    Verdict::Allow => Verdict::Refuse(problem),
+                    refusal @ Verdict::Refuse(_) => refusal,
+                },
+            }
         }
     }
 }

@@ -6,6 +6,7 @@
 mod behaviour;
 pub mod book;
 mod call;
+pub mod discovery;
 mod mesh;
 mod ping;
 mod streams;

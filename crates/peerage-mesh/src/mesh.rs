@@ -1,6 +1,9 @@
 //! The mesh: the handle by which everything else reaches peers.
 
-use std::{collections::HashMap, time::{Duration, Instant}};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use http::{Request, Response};
 use peerage_core::{Identity, Multiaddr, PeerId};
@@ -72,10 +75,8 @@ impl Mesh {
         book: &Book,
         tasks: &Tasks,
     ) -> Result<(Self, Inbound), StartError> {
-        let (factory, mut accepts) = streams::new([
-            (call::PROTOCOL, CALL_QUEUE),
-            (ping::PROTOCOL, PING_QUEUE),
-        ]);
+        let (factory, mut accepts) =
+            streams::new([(call::PROTOCOL, CALL_QUEUE), (ping::PROTOCOL, PING_QUEUE)]);
         let pings = accepts.pop().expect("two protocols have two queues");
         let calls_in = accepts.pop().expect("two protocols have two queues");
         let calls = Calls::new(factory.handle(), tasks.clone());

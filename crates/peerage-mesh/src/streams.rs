@@ -275,7 +275,9 @@ impl AsyncRead for PeerStream {
     ) -> Poll<std::io::Result<usize>> {
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         if let Poll::Ready(Ok(n)) = &read {
-            self.traffic.bytes_in.fetch_add(*n as u64, Ordering::Relaxed);
+            self.traffic
+                .bytes_in
+                .fetch_add(*n as u64, Ordering::Relaxed);
         }
         self.or_ended(cx, read)
     }
@@ -289,7 +291,9 @@ impl AsyncWrite for PeerStream {
     ) -> Poll<std::io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         if let Poll::Ready(Ok(n)) = &written {
-            self.traffic.bytes_out.fetch_add(*n as u64, Ordering::Relaxed);
+            self.traffic
+                .bytes_out
+                .fetch_add(*n as u64, Ordering::Relaxed);
         }
         self.or_ended(cx, written)
     }

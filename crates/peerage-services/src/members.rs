@@ -67,6 +67,9 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Known {
     meshes: BTreeMap<Did, Membership>,
+    /// What connected peers have shown, also of meshes that this node is not in yet.
+    chains: HashMap<PeerId, Vec<Chain>>,
+    /// What of that holds here.
     shown: HashMap<PeerId, Vec<Grant>>,
     trusted: BTreeSet<PeerId>,
 }
@@ -194,20 +197,34 @@ impl Members {
         chains.take(MAX_SHOWN).collect()
     }
 
-    /// A peer shows its grants: those of a mesh that this node is in are verified and remembered in
-    /// place of the ones it showed before. Returns how many hold; chains of other meshes count for
-    /// nothing, and broken ones are reported.
-    pub fn shown(&self, peer: PeerId, chains: &[Chain]) -> usize {
+    /// A peer shows its grants, in place of those it showed before. Those of a mesh that this node is in
+    /// count if they verify; broken ones are reported.
+    pub fn shown(&self, peer: PeerId, mut chains: Vec<Chain>) {
+        chains.truncate(MAX_SHOWN);
+        self.consider(peer, &chains);
+        self.write().chains.insert(peer, chains);
+    }
+
+    /// The connection to a peer has ended: what it showed is shown again on the next one. What was
+    /// verified still holds for as long as it is valid.
+    pub fn gone(&self, peer: &PeerId) {
+        self.write().chains.remove(peer);
+    }
+
+    fn consider(&self, peer: PeerId, chains: &[Chain]) {
         let now = unix_now();
         let grants: Vec<Grant> = chains
             .iter()
-            .take(MAX_SHOWN)
             .filter_map(|chain| self.verify(&peer, chain, now))
             .collect();
-        let count = grants.len();
-        self.write().shown.insert(peer, grants);
+        let mut known = self.write();
+        if grants.is_empty() {
+            known.shown.remove(&peer);
+        } else {
+            known.shown.insert(peer, grants);
+        }
+        drop(known);
         self.relate(peer);
-        count
     }
 
     /// What a decision needs to know of a peer.
@@ -297,7 +314,10 @@ impl Members {
 
     /// Held by whoever decides on an admission, so that one decision follows the other.
     pub fn admission(&self) -> MutexGuard<'_, ()> {
-        self.0.admission.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0
+            .admission
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a proof of membership in the mesh named `path`, for this node.
@@ -315,8 +335,15 @@ impl Members {
             return Err(MemberError::TooMany);
         }
         let membership = Membership { path, chain };
-        self.0.store.put(Table::Grants, &root.to_string(), &membership)?;
+        self.0
+            .store
+            .put(Table::Grants, &root.to_string(), &membership)?;
         self.write().meshes.insert(root, membership);
+        // Peers have shown grants of this mesh before, when they meant nothing here.
+        let chains = self.read().chains.clone();
+        for (peer, chains) in chains {
+            self.consider(peer, &chains);
+        }
         Ok(grant)
     }
 

@@ -32,7 +32,13 @@ fn a_sighted_peer_is_dialled_once() {
 fn a_failure_is_waited_out_and_the_wait_is_told() {
     let mut book = PeerBook::new(peer(1), 7);
     book.apply(peer(2), sighting(1), START);
-    book.apply(peer(2), PeerEvent::DialFailed { cause: "refused".into() }, START);
+    book.apply(
+        peer(2),
+        PeerEvent::DialFailed {
+            cause: "refused".into(),
+        },
+        START,
+    );
     let planned = plan(&book, START);
     assert!(planned.dial.is_empty());
     let again = planned.again.expect("it says when to ask again");
@@ -45,7 +51,13 @@ fn a_new_address_ends_the_wait() {
     let mut book = PeerBook::new(peer(1), 7);
     book.apply(peer(2), sighting(1), START);
     for _ in 0..10 {
-        book.apply(peer(2), PeerEvent::DialFailed { cause: "refused".into() }, START);
+        book.apply(
+            peer(2),
+            PeerEvent::DialFailed {
+                cause: "refused".into(),
+            },
+            START,
+        );
     }
     assert!(plan(&book, soon()).dial.is_empty());
     book.apply(peer(2), sighting(2), START);
@@ -56,10 +68,18 @@ fn a_new_address_ends_the_wait() {
 fn nobody_dials_who_was_only_heard_of_long_ago() {
     let mut book = PeerBook::new(peer(1), 7);
     book.apply(peer(2), sighting(1), START);
-    assert!(plan(&book, START + Duration::from_secs(121)).dial.is_empty());
+    assert!(
+        plan(&book, START + Duration::from_secs(121))
+            .dial
+            .is_empty()
+    );
     book.apply(peer(2), PeerEvent::Related(Relation::Member), START);
     let later = START + Duration::from_secs(100_000);
-    assert_eq!(plan(&book, later).dial, [peer(2)], "a member is always wanted");
+    assert_eq!(
+        plan(&book, later).dial,
+        [peer(2)],
+        "a member is always wanted"
+    );
 }
 
 #[test]
@@ -77,7 +97,10 @@ fn members_come_first_and_no_more_are_dialled_than_may_be() {
 #[test]
 fn both_sides_agree_who_dials_first() {
     for n in 1..20 {
-        assert_ne!(dials_first(&peer(0), &peer(n)), dials_first(&peer(n), &peer(0)));
+        assert_ne!(
+            dials_first(&peer(0), &peer(n)),
+            dials_first(&peer(n), &peer(0))
+        );
     }
     assert!(head_start(true, 0.99) < head_start(false, 0.0));
 }
@@ -89,7 +112,10 @@ fn waits_double_up_to_a_ceiling() {
     assert_eq!(wait(3, Relation::Member), Duration::from_secs(4));
     assert_eq!(wait(u32::MAX, Relation::Member), Duration::from_secs(60));
     assert_eq!(wait(u32::MAX, Relation::Stranger), Duration::from_secs(600));
-    assert_eq!(back_off(1, Relation::Member, 0.0), Duration::from_millis(500));
+    assert_eq!(
+        back_off(1, Relation::Member, 0.0),
+        Duration::from_millis(500)
+    );
 }
 
 #[test]
@@ -116,7 +142,11 @@ fn surplus_strangers_go_and_members_stay() {
             path: crate::peer_book::Path::Direct,
             outbound: false,
         };
-        book.apply(peer(n), connected, START + Duration::from_secs(u64::from(n)));
+        book.apply(
+            peer(n),
+            connected,
+            START + Duration::from_secs(u64::from(n)),
+        );
     }
     book.apply(peer(80), PeerEvent::Related(Relation::Member), START);
     let gone = surplus(&book, soon());

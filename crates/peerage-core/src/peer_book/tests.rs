@@ -71,9 +71,20 @@ fn addresses_of_a_peer_are_bounded_and_the_one_that_works_stays() {
 #[test]
 fn round_trips_are_smoothed() {
     let mut book = PeerBook::new(peer(1), 7);
-    book.apply(peer(2), PeerEvent::Measured(Duration::from_millis(8)), START);
-    book.apply(peer(2), PeerEvent::Measured(Duration::from_millis(16)), START);
-    assert_eq!(book.get(&peer(2)).unwrap().rtt, Some(Duration::from_millis(9)));
+    book.apply(
+        peer(2),
+        PeerEvent::Measured(Duration::from_millis(8)),
+        START,
+    );
+    book.apply(
+        peer(2),
+        PeerEvent::Measured(Duration::from_millis(16)),
+        START,
+    );
+    assert_eq!(
+        book.get(&peer(2)).unwrap().rtt,
+        Some(Duration::from_millis(9))
+    );
 }
 
 #[test]
@@ -93,7 +104,10 @@ fn what_is_stored_comes_back_without_the_state_of_the_run() {
     again.restore(peer(2), serde_json::from_str(&stored).unwrap());
     let record = again.get(&peer(2)).unwrap();
     assert_eq!(record.link, None);
-    assert!(record.wanted(START), "a member is dialled without discovery");
+    assert!(
+        record.wanted(START),
+        "a member is dialled without discovery"
+    );
     assert!(record.addresses[0].last_good.is_some());
 }
 

@@ -116,7 +116,7 @@ fn a_list_is_for_those_on_it_alone() {
     );
     assert_eq!(
         asked(&key_2, &Caller::stranger(key(3).peer_id())),
-        "not_on_the_list"
+        "not_a_member"
     );
     assert_eq!(
         asked(
@@ -132,6 +132,7 @@ fn a_list_is_for_those_on_it_alone() {
     let sales = audience("o://acme/sales");
     for (path, rights, expected) in [
         ("o://acme/sales", &["be"][..], "allow"),
+        ("o://acme/support", &["be"], "no_call_right"),
         ("o://acme/sales/bot", &["be", "call"], "allow"),
         ("o://acme/sales/bot", &["call"], "not_on_the_list"),
         ("o://acme/sales2", &["be", "call"], "not_on_the_list"),
@@ -149,7 +150,7 @@ fn a_list_is_for_those_on_it_alone() {
             &sales,
             &caller(&[grant(3, "o://acme/sales", &["be"])], false)
         ),
-        "not_on_the_list"
+        "not_a_member"
     );
     assert_eq!(asked(&sales, &caller(&[], true)), "not_on_the_list");
     assert_eq!(
@@ -159,6 +160,20 @@ fn a_list_is_for_those_on_it_alone() {
         ),
         "not_on_the_list"
     );
+}
+
+#[test]
+fn a_stranger_cannot_tell_a_list_from_the_mesh() {
+    let stranger = Caller::stranger(key(3).peer_id());
+    let old = Caller {
+        grants: vec![grant(2, "o://acme/bot", &["be", "call"])],
+        ..Caller::stranger(key(2).peer_id())
+    };
+    for (caller, now) in [(&stranger, NOW), (&old, NOW + 100), (&old, NOW - 161)] {
+        let verdict = decide(&audience("o://acme/sales"), caller, now);
+        assert!(!verdict.is_allowed());
+        assert_eq!(verdict, decide(&Audience::Mesh, caller, now));
+    }
 }
 
 #[test]
@@ -214,7 +229,7 @@ fn a_refusal_says_why_and_what_helps() {
         Subject::Key(key(9).peer_id()),
         Subject::Name("o://secret/name".parse().unwrap()),
     ]);
-    let bearer = caller(&[grant(2, "o://acme/bot", &["be"])], false);
+    let bearer = caller(&[grant(2, "o://acme/bot", &["be", "call"])], false);
     let problem = decide(&list, &bearer, NOW).into_result().unwrap_err();
     assert!(problem.detail.contains("o://acme/bot"));
     let told = format!("{problem:?}");

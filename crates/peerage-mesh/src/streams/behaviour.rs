@@ -112,7 +112,10 @@ impl Behaviour {
             places: Arc::new(Semaphore::new(MAX_OUTBOUND)),
             line: line.clone(),
         };
-        self.connections.entry(peer).or_default().push(Connection { id, outbound, link });
+        self.connections
+            .entry(peer)
+            .or_default()
+            .push(Connection { id, outbound, link });
         Handler::new(
             peer,
             self.streams.clone(),

@@ -59,7 +59,10 @@ fn by_default(swarm: &mut Swarm<Behaviour>, me: &PeerId) -> Result<(), ListenErr
     let port = port_of(me);
     let mut listening = false;
     let mut last = String::new();
-    for ip in [Protocol::Ip4(Ipv4Addr::UNSPECIFIED), Protocol::Ip6(Ipv6Addr::UNSPECIFIED)] {
+    for ip in [
+        Protocol::Ip4(Ipv4Addr::UNSPECIFIED),
+        Protocol::Ip6(Ipv6Addr::UNSPECIFIED),
+    ] {
         for quic in [false, true] {
             let taken = [port, 0]
                 .into_iter()
@@ -83,9 +86,9 @@ fn by_default(swarm: &mut Swarm<Behaviour>, me: &PeerId) -> Result<(), ListenErr
 
 fn port_of(me: &PeerId) -> u16 {
     let bytes = me.to_bytes();
-    let seed = bytes
-        .iter()
-        .fold(0_u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(u32::from(*byte)));
+    let seed = bytes.iter().fold(0_u32, |hash, byte| {
+        hash.wrapping_mul(31).wrapping_add(u32::from(*byte))
+    });
     let width = u32::from(PORTS.end - PORTS.start);
     PORTS.start + u16::try_from(seed % width).expect("the range of ports fits 16 bits")
 }
@@ -101,7 +104,9 @@ fn address(ip: Protocol<'static>, quic: bool, port: u16) -> Multiaddr {
 
 fn cause(error: &libp2p::TransportError<std::io::Error>) -> String {
     match error {
-        libp2p::TransportError::MultiaddrNotSupported(_) => "such addresses are not supported".into(),
+        libp2p::TransportError::MultiaddrNotSupported(_) => {
+            "such addresses are not supported".into()
+        }
         libp2p::TransportError::Other(error) => error.to_string(),
     }
 }

@@ -49,6 +49,7 @@ async fn introduce(ctx: &Context) {
             change = changes.recv() => match change {
                 Ok(Change { peer, event: PeerEvent::Disconnected { .. } }) => {
                     ctx.introductions.forget(&peer);
+                    ctx.members.gone(&peer);
                     failed.remove(&peer);
                 }
                 Ok(Change { peer, event: PeerEvent::Connected { .. } }) => {
@@ -81,7 +82,9 @@ async fn retry(ctx: &Context, failed: &mut Failed) {
     });
     let mut due = Vec::new();
     for (peer, expiring) in connected {
-        let waits = failed.get(&peer).is_some_and(|(_, at)| *at > Instant::now());
+        let waits = failed
+            .get(&peer)
+            .is_some_and(|(_, at)| *at > Instant::now());
         if !waits && (expiring || !ctx.introductions.is_done(peer).await) {
             due.push(peer);
         }

@@ -5,12 +5,13 @@ use axum::{
     Router,
     body::Body,
     extract::Request,
-    middleware::{Next, from_fn},
     response::{IntoResponse, Response},
+    routing::any,
 };
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 use hyper_util::rt::TokioIo;
 use peerage_mesh::Tasks;
+use tower::ServiceExt;
 
 use super::aggregate::Aggregate;
 
@@ -20,24 +21,30 @@ pub const STDIO_UPGRADE: &str = "mcp-stdio";
 /// The local routes.
 pub fn local_routes(aggregate: &Aggregate, tasks: &Tasks) -> Router {
     let (server, tasks) = (aggregate.clone(), tasks.clone());
-    let upgrade = move |request: Request, next: Next| {
-        let (server, tasks) = (server.clone(), tasks.clone());
+    let routes = aggregate.routes();
+    let answer = move |mut request: Request| {
+        let (server, routes, tasks) = (server.clone(), routes.clone(), tasks.clone());
         async move {
             if wants_stream(request.headers()) {
-                stream(server, &tasks, request)
-            } else {
-                next.run(request).await
+                return stream(server, &tasks, request);
+            }
+            *request.uri_mut() = Uri::from_static("/");
+            match routes.oneshot(request).await {
+                Ok(response) => response,
+                Err(never) => match never {},
             }
         }
     };
-    Router::new()
-        .nest_service("/mcp", aggregate.routes())
-        .layer(from_fn(upgrade))
+    Router::new().route("/mcp", any(answer))
 }
 
 fn wants_stream(headers: &HeaderMap) -> bool {
     let upgrade = headers.get(header::UPGRADE);
-    upgrade.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(STDIO_UPGRADE.as_bytes()))
+    upgrade.is_some_and(|value| {
+        value
+            .as_bytes()
+            .eq_ignore_ascii_case(STDIO_UPGRADE.as_bytes())
+    })
 }
 
 fn stream(server: Aggregate, tasks: &Tasks, mut request: Request) -> Response {

@@ -35,6 +35,7 @@ mod reply;
 mod session;
 mod sessionless;
 mod sessions;
+mod tool_headers;
 
 pub use limits::Limits;
 pub use process::CommandSpec;

@@ -9,8 +9,8 @@ use axum::{
 use http::{
     HeaderMap, HeaderName, HeaderValue, Request, StatusCode, Uri,
     header::{
-        AUTHORIZATION, CONNECTION, CONTENT_TYPE, EXPECT, HOST, PROXY_AUTHENTICATE,
-        PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+        AUTHORIZATION, CONNECTION, EXPECT, HOST, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE,
+        TRAILER, TRANSFER_ENCODING, UPGRADE,
     },
     uri::{PathAndQuery, Scheme},
 };
@@ -19,8 +19,10 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use serde_json::json;
+use peerage_core::problem::Problem;
 use tokio::time::timeout;
+
+use crate::failure::Failure;
 
 /// How long a connection to the upstream may take to open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,6 +32,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 const POOL_IDLE: Duration = Duration::from_secs(60);
 /// Unused connections that are kept.
 const POOL_SIZE: usize = 16;
+/// What helps when the upstream fails.
+const HINT: &str = "check that the server runs and that the URL it is shared under is right";
 /// Headers that belong to one connection, besides those that `Connection` names.
 const HOP_BY_HOP: [HeaderName; 9] = [
     CONNECTION,
@@ -46,9 +50,9 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 /// An MCP server at a URL. Bodies stream both ways, unread; redirects are passed on, not followed.
 #[derive(Clone)]
 pub struct HttpUpstream {
-    url: Uri,
+    url: Arc<Uri>,
     withheld: Option<Arc<str>>,
-    client: Client<HttpsConnector<HttpConnector>, Body>,
+    client: Arc<Client<HttpsConnector<HttpConnector>, Body>>,
 }
 
 /// Why a URL cannot be shared.
@@ -110,9 +114,9 @@ impl HttpUpstream {
             .pool_max_idle_per_host(POOL_SIZE)
             .build(tls);
         Ok(Self {
-            url,
+            url: Arc::new(url),
             withheld: None,
-            client,
+            client: Arc::new(client),
         })
     }
 
@@ -133,7 +137,10 @@ impl HttpUpstream {
         parts.headers.remove(HOST);
         if let Some(token) = &self.withheld {
             let holds = |value: &HeaderValue| {
-                value.as_bytes().windows(token.len()).any(|part| part == token.as_bytes())
+                value
+                    .as_bytes()
+                    .windows(token.len())
+                    .any(|part| part == token.as_bytes())
             };
             if parts.headers.get_all(AUTHORIZATION).iter().any(holds) {
                 parts.headers.remove(AUTHORIZATION);
@@ -141,7 +148,12 @@ impl HttpUpstream {
         }
         // What other layers attached is for this process only.
         parts.extensions.clear();
-        match timeout(HEAD_TIMEOUT, self.client.request(Request::from_parts(parts, body))).await {
+        match timeout(
+            HEAD_TIMEOUT,
+            self.client.request(Request::from_parts(parts, body)),
+        )
+        .await
+        {
             Ok(Ok(response)) => {
                 let (mut parts, body) = response.into_parts();
                 strip_hop_by_hop(&mut parts.headers);
@@ -150,9 +162,15 @@ impl HttpUpstream {
             Ok(Err(e)) => {
                 tracing::debug!(error = ?e, upstream = ?self, "an HTTP upstream failed");
                 let (code, what) = if e.is_connect() {
-                    ("upstream_unreachable", "the shared HTTP server cannot be reached")
+                    (
+                        "upstream_unreachable",
+                        "the shared HTTP server cannot be reached",
+                    )
                 } else {
-                    ("upstream_failed", "the shared HTTP server broke off the call")
+                    (
+                        "upstream_failed",
+                        "the shared HTTP server broke off the call",
+                    )
                 };
                 problem(StatusCode::BAD_GATEWAY, code, what)
             }
@@ -167,12 +185,12 @@ impl HttpUpstream {
     /// The upstream's URL; a query of the request is used if the URL has none itself.
     fn target(&self, query: Option<&str>) -> Uri {
         let (Some(query), None) = (query, self.url.query()) else {
-            return self.url.clone();
+            return Uri::clone(&self.url);
         };
-        let mut parts = self.url.clone().into_parts();
+        let mut parts = Uri::clone(&self.url).into_parts();
         let path = format!("{}?{query}", self.url.path());
         parts.path_and_query = PathAndQuery::try_from(path).ok().or(parts.path_and_query);
-        Uri::from_parts(parts).unwrap_or_else(|_| self.url.clone())
+        Uri::from_parts(parts).unwrap_or_else(|_| Uri::clone(&self.url))
     }
 }
 
@@ -190,18 +208,7 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
 }
 
 fn problem(status: StatusCode, code: &str, detail: &str) -> Response {
-    let body = json!({
-        "type": "about:blank",
-        "title": status.canonical_reason(),
-        "status": status.as_u16(),
-        "code": code,
-        "detail": detail,
-        "hint": "check that the server runs and that the URL it is shared under is right",
-    });
-    let mut response = (status, body.to_string()).into_response();
-    let kind = HeaderValue::from_static("application/problem+json");
-    response.headers_mut().insert(CONTENT_TYPE, kind);
-    response
+    Failure(Problem::new(status.as_u16(), code, detail).hint(HINT)).into_response()
 }
 
 #[cfg(test)]

@@ -66,7 +66,8 @@ pub fn invite(ctx: &Context, seconds: u64, name: Option<String>) -> Result<Invit
         name: name.map(|name| Address::segment_from(&name)),
         used_by: None,
     };
-    ctx.store.put(Table::Invites, &key_of(invite.secret()), &open)?;
+    ctx.store
+        .put(Table::Invites, &key_of(invite.secret()), &open)?;
     Ok(Invited {
         code: invite.encode(),
         expires: open.expires,
@@ -105,7 +106,7 @@ pub fn admit(ctx: &Context, peer: PeerId, wish: &Wish) -> Result<Joined, Problem
     }
     let name = open.name.as_deref().unwrap_or(&wish.name);
     let (chain, mesh) = ctx.members.admit(subject, name)?;
-    ctx.members.shown(peer, std::slice::from_ref(&chain));
+    ctx.members.shown(peer, vec![chain.clone()]);
     Ok(Joined { mesh, chain })
 }
 

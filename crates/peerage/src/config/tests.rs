@@ -67,7 +67,7 @@ session_idle = "1h"
 fn without_a_file_the_defaults_hold() {
     let config = file("").unwrap();
     assert_eq!(config.api.to_string(), "127.0.0.1:7337");
-    assert_eq!(config.listen.len(), 4);
+    assert!(config.listen.is_empty(), "the mesh chooses");
     assert!(config.mdns && config.shares.is_empty() && config.peers.is_empty());
     assert!(check_name(&config.name).is_ok());
     assert_eq!(config.origin("name"), Origin::Default);

@@ -55,7 +55,12 @@ impl Fault {
     }
 
     /// The request itself is wrong.
-    pub(super) fn bad_request(rpc: i64, code: &str, message: impl Into<String>, hint: &str) -> Self {
+    pub(super) fn bad_request(
+        rpc: i64,
+        code: &str,
+        message: impl Into<String>,
+        hint: &str,
+    ) -> Self {
         Self::new(StatusCode::BAD_REQUEST, rpc, code, message, hint)
     }
 
@@ -82,6 +87,11 @@ impl Fault {
             message,
             "end what is not needed any more, or try again later",
         )
+    }
+
+    /// The server's process does not take any more input.
+    pub(super) fn server_busy() -> Self {
+        Self::busy("server_busy", "the MCP server does not read its input")
     }
 
     /// No such session of this caller.

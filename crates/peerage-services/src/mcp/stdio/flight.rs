@@ -42,6 +42,8 @@ pub(super) enum Purpose {
     Opening,
     /// The first `server/discover`: shows whether the server knows sessionless MCP.
     Probe,
+    /// `tools/list`: the answer says which headers calls must have.
+    ToolList,
     /// `subscriptions/listen`: has no deadline.
     Listen,
 }
@@ -63,6 +65,8 @@ pub(super) struct Flight {
     pub(super) wants_log: bool,
     /// Whether the caller still reads.
     pub(super) attached: bool,
+    /// The client took it back: nothing but the server's own answer is of interest.
+    pub(super) cancelled: bool,
     /// Questions of the server to the caller that wait for an answer: no deadline runs meanwhile.
     pub(super) questions: usize,
     /// When it fails unless something happens before.

@@ -72,7 +72,7 @@ async fn supervise(program: OsString, args: Vec<OsString>) -> ExitCode {
     leave_stdin_to_the_child();
     let node_gone = tokio::task::spawn_blocking(wait_for_no_reader);
     tokio::select! {
-        status = child.wait() => return status.map_or(ExitCode::from(CANNOT_RUN), exit_code),
+        status = child.wait() => return status.map_or_else(|_| CANNOT_RUN.into(), exit_code),
         _ = node_gone => end(&mut child, Some(Signal::TERM)).await,
         _ = asked.recv() => end(&mut child, None).await,
     }
@@ -127,6 +127,3 @@ fn exit_code(status: ExitStatus) -> ExitCode {
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     ExitCode::from(code.unwrap_or(CANNOT_RUN))
 }
-
-#[cfg(test)]
-mod tests;

@@ -31,7 +31,8 @@ pub(super) const META_SUBSCRIPTION: &str = "io.modelcontextprotocol/subscription
 /// The first version without sessions. Versions are dates, so they compare as text.
 pub(super) const FIRST_MODERN: &str = "2026-07-28";
 /// The versions with sessions.
-pub(super) const WITH_SESSIONS: [&str; 4] = ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
+pub(super) const WITH_SESSIONS: [&str; 4] =
+    ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
 
 /// The one value of a header, if it is there.
 pub(super) fn single<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Fault> {
@@ -111,18 +112,25 @@ fn accepts(headers: &HeaderMap, kind: &str, subtype: &str) -> bool {
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .filter(|range| {
-            let q = range.split(';').skip(1).find_map(|p| p.trim().strip_prefix("q="));
+            let q = range
+                .split(';')
+                .skip(1)
+                .find_map(|p| p.trim().strip_prefix("q="));
             q.and_then(|q| q.parse::<f32>().ok()) != Some(0.0)
         })
         .filter_map(|range| range.split(';').next()?.trim().split_once('/'))
         .any(|(k, s)| {
-            (k == "*" || k.eq_ignore_ascii_case(kind)) && (s == "*" || s.eq_ignore_ascii_case(subtype))
+            (k == "*" || k.eq_ignore_ascii_case(kind))
+                && (s == "*" || s.eq_ignore_ascii_case(subtype))
         })
 }
 
 /// The version header of a request within a session, if there is one, must name a version that has
 /// sessions, or the one that was agreed on.
-pub(super) fn check_session_version(headers: &HeaderMap, agreed: Option<&str>) -> Result<(), Fault> {
+pub(super) fn check_session_version(
+    headers: &HeaderMap,
+    agreed: Option<&str>,
+) -> Result<(), Fault> {
     match single(headers, PROTOCOL_VERSION)? {
         Some(v) if !WITH_SESSIONS.contains(&v) && agreed != Some(v) => Err(Fault::bad_request(
             INVALID_REQUEST,
@@ -197,7 +205,7 @@ fn check_name(headers: &HeaderMap, message: &Message) -> Result<(), Fault> {
 }
 
 /// Values that are not plain ASCII travel as `=?base64?…?=`.
-fn decode(value: &str) -> Option<String> {
+pub(super) fn decode(value: &str) -> Option<String> {
     let encoded = value
         .strip_prefix("=?base64?")
         .and_then(|rest| rest.strip_suffix("?="));
@@ -207,7 +215,8 @@ fn decode(value: &str) -> Option<String> {
     }
 }
 
-fn mismatch(message: impl Into<String>) -> Fault {
+/// Headers and body say different things.
+pub(super) fn mismatch(message: impl Into<String>) -> Fault {
     Fault::bad_request(
         HEADER_MISMATCH,
         "header_mismatch",

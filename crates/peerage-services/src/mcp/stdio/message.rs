@@ -309,7 +309,6 @@ fn span_within(outer: &[u8], inner: &str) -> Range<usize> {
 
 /// Valid JSON has line breaks only between tokens, where a space means the same.
 fn on_one_line(bytes: Bytes) -> Bytes {
-    let breaks = |b: &u8| matches!(b, b'\n' | b'\r');
     let bytes = {
         let trimmed = bytes.trim_ascii();
         if trimmed.len() == bytes.len() || !bytes.starts_with(trimmed) {
@@ -318,14 +317,18 @@ fn on_one_line(bytes: Bytes) -> Bytes {
             bytes.slice(..trimmed.len())
         }
     };
-    if !bytes.iter().any(|b| breaks(b)) {
+    if !bytes.iter().any(is_break) {
         return bytes;
     }
     let mut bytes = Vec::from(bytes);
-    for b in bytes.iter_mut().filter(|b| breaks(b)) {
+    for b in bytes.iter_mut().filter(|b| is_break(b)) {
         *b = b' ';
     }
     bytes.into()
+}
+
+fn is_break(byte: &u8) -> bool {
+    matches!(byte, b'\n' | b'\r')
 }
 
 /// Finds the value of the last member called `key`, which is the one that most readers take.

@@ -1,7 +1,9 @@
 //! A server's process: started with piped standard streams in a process group of its own, and ended
 //! together with everything in that group.
 
-use std::{collections::BTreeMap, ffi::OsString, fmt, io, path::PathBuf, process::Stdio, time::Duration};
+use std::{
+    collections::BTreeMap, ffi::OsString, fmt, io, path::PathBuf, process::Stdio, time::Duration,
+};
 
 use peerage_mesh::Tasks;
 use rustix::process::{Pid, Signal, kill_process_group};

@@ -12,7 +12,7 @@ use super::{
     headers::{self, FIRST_MODERN, PROTOCOL_VERSION, SESSION_ID},
     link::Link,
     message::{Kind, Message},
-    method_not_allowed, reply,
+    method_not_allowed, reply, sessionless,
 };
 
 /// Answers the POST of a client that speaks with sessions.
@@ -23,7 +23,7 @@ pub(super) async fn post(
     message: &Message,
 ) -> Result<Response, Fault> {
     if let (Some("initialize"), Kind::Request { .. }) = (message.method(), message.kind()) {
-        return initialize(server, caller, message).await;
+        return initialize(server, caller, &parts.headers, message).await;
     }
     let link = find(server, caller, &parts.headers)?;
     if let Kind::Request { .. } = message.kind() {
@@ -53,7 +53,17 @@ pub(super) fn delete(server: &Shared, caller: &str, parts: &Parts) -> Result<Res
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-async fn initialize(server: &Shared, caller: &str, message: &Message) -> Result<Response, Fault> {
+async fn initialize(
+    server: &Shared,
+    caller: &str,
+    headers: &HeaderMap,
+    message: &Message,
+) -> Result<Response, Fault> {
+    // To clients that say they are modern, a server that does not know `initialize` says it their way.
+    let status = match headers::single(headers, PROTOCOL_VERSION)? {
+        Some(version) if version >= FIRST_MODERN => sessionless::status,
+        _ => |_| StatusCode::OK,
+    };
     let (id, link) = {
         let mut sessions = server.sessions();
         let link = match sessions.take_spare(caller) {
@@ -63,7 +73,7 @@ async fn initialize(server: &Shared, caller: &str, message: &Message) -> Result<
         (sessions.add(caller, link.clone()), link)
     };
     let ticket = link.call(message, Purpose::Opening)?;
-    let mut response = reply::respond(ticket, &server.limits, |_| StatusCode::OK).await;
+    let mut response = reply::respond(ticket, &server.limits, status).await;
     // An error ends the child with the session that it did not open.
     if link.alive() {
         let id = HeaderValue::from_str(&id).map_err(|_| Fault::no_session())?;
@@ -81,7 +91,10 @@ fn find(server: &Shared, caller: &str, headers: &HeaderMap) -> Result<Arc<Link>,
             "send `initialize` first and repeat the Mcp-Session-Id of its answer",
         ));
     };
-    let link = server.sessions().find(caller, id).ok_or_else(Fault::no_session)?;
+    let link = server
+        .sessions()
+        .find(caller, id)
+        .ok_or_else(Fault::no_session)?;
     headers::check_session_version(headers, link.version().as_deref())?;
     Ok(link)
 }

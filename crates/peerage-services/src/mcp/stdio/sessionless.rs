@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::response::{IntoResponse, Response};
-use http::{StatusCode, request::Parts};
+use http::{HeaderMap, StatusCode, request::Parts};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -35,7 +35,7 @@ pub(super) async fn post(
     match message.kind() {
         Kind::Request { .. } => {
             headers::check_modern(&parts.headers, message)?;
-            request(server, caller, message).await
+            request(server, caller, &parts.headers, message).await
         }
         Kind::Notification { .. } => {
             let link = server.sessions().find_shared(caller);
@@ -53,7 +53,12 @@ pub(super) async fn post(
     }
 }
 
-async fn request(server: &Shared, caller: &str, message: &Message) -> Result<Response, Fault> {
+async fn request(
+    server: &Shared,
+    caller: &str,
+    headers: &HeaderMap,
+    message: &Message,
+) -> Result<Response, Fault> {
     if server.is_legacy() {
         return Err(only_sessions(message));
     }
@@ -61,6 +66,7 @@ async fn request(server: &Shared, caller: &str, message: &Message) -> Result<Res
     let purpose = match message.method() {
         Some("server/discover") if link.claim_probe() => Purpose::Probe,
         Some("subscriptions/listen") => Purpose::Listen,
+        Some("tools/list") => Purpose::ToolList,
         _ => Purpose::Ordinary,
     };
     if purpose != Purpose::Probe && link.era() == Era::Unknown {
@@ -71,6 +77,9 @@ async fn request(server: &Shared, caller: &str, message: &Message) -> Result<Res
     }
     if purpose != Purpose::Probe && server.learn(&link) {
         return Err(only_sessions(message));
+    }
+    if message.method() == Some("tools/call") {
+        link.tools().check(headers, message)?;
     }
     let ticket = link.call(message, purpose)?;
     if purpose != Purpose::Probe {
@@ -117,7 +126,7 @@ impl Shared {
 }
 
 /// The HTTP status of an answer that is alone.
-fn status(error: Option<i64>) -> StatusCode {
+pub(super) fn status(error: Option<i64>) -> StatusCode {
     match error {
         Some(HEADER_MISMATCH | MISSING_CAPABILITY | UNSUPPORTED_VERSION) => StatusCode::BAD_REQUEST,
         Some(METHOD_NOT_FOUND) => StatusCode::NOT_FOUND,
@@ -151,5 +160,8 @@ fn only_sessions(message: &Message) -> Fault {
         hint,
     )
     .with("supported", json!(WITH_SESSIONS))
-    .with("requested", json!(message.param_text(&["_meta", META_VERSION])))
+    .with(
+        "requested",
+        json!(message.param_text(&["_meta", META_VERSION])),
+    )
 }

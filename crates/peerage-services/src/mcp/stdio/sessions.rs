@@ -63,13 +63,23 @@ impl Sessions {
             return Err(Fault::ended("the node stopped it"));
         }
         self.forget_the_dead();
-        let own = self.by_id.values().filter(|(owner, _)| owner == caller).count()
+        let own = self
+            .by_id
+            .values()
+            .filter(|(owner, _)| owner == caller)
+            .count()
             + usize::from(self.shared.contains_key(caller));
         if own >= limits.max_sessions_per_caller && !self.end_the_oldest_unused(caller) {
-            return Err(Fault::busy("too_many_sessions", "too many sessions of this caller"));
+            return Err(Fault::busy(
+                "too_many_sessions",
+                "too many sessions of this caller",
+            ));
         }
         if self.by_id.len() + self.shared.len() >= limits.max_sessions {
-            return Err(Fault::busy("too_many_sessions", "too many sessions of this server"));
+            return Err(Fault::busy(
+                "too_many_sessions",
+                "too many sessions of this server",
+            ));
         }
         Ok(())
     }
@@ -78,7 +88,9 @@ impl Sessions {
     pub(super) fn stop(&mut self) -> Vec<Arc<Link>> {
         self.stopped = true;
         let sessions = self.by_id.drain().map(|(_, (_, link))| link);
-        let links: Vec<_> = sessions.chain(self.shared.drain().map(|(_, link)| link)).collect();
+        let links: Vec<_> = sessions
+            .chain(self.shared.drain().map(|(_, link)| link))
+            .collect();
         links.iter().for_each(|link| link.end());
         links
     }

@@ -89,7 +89,10 @@ async fn start(
 async fn discover(told: &mut Told<'_>, second: &Client, first_id: &str) -> Result<(), Failure> {
     let since = told.doing("waiting for the nodes to find each other");
     let status: NodeStatus = second.get("/api/v1/node").await?;
-    let multicast = status.mdns.iter().any(|on| on.state == "up");
+    let multicast = status
+        .mdns
+        .iter()
+        .any(|on| matches!(on.state.as_str(), "up" | "starting"));
     let within = if multicast { MULTICAST } else { Duration::ZERO };
     let known = async {
         until(|| async {

@@ -1,5 +1,7 @@
 //! Which stream a message of the server belongs to, and which id its caller knows it by.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::StatusCode;
 use tokio::time::Instant;
@@ -12,6 +14,8 @@ use crate::mcp::stdio::{
     message::{Key, Kind, Message},
 };
 
+/// How long a server may still answer a request that its client cancelled.
+const AFTER_CANCEL: Duration = Duration::from_secs(5);
 /// Questions of one server that may wait for its client's answer.
 const MAX_QUESTIONS: usize = 256;
 
@@ -43,7 +47,10 @@ impl Link {
     /// A line over the limit: whose answer it was cannot be known, so all that wait are told.
     pub(super) fn receive_too_long(&self) {
         let limit = self.limits.max_message;
-        tracing::warn!(limit, "an MCP server wrote a line over the limit; it was thrown away");
+        tracing::warn!(
+            limit,
+            "an MCP server wrote a line over the limit; it was thrown away"
+        );
         let fault = Fault::failed(
             "message_too_large",
             format!("the MCP server wrote a message of more than {limit} bytes"),
@@ -73,13 +80,17 @@ impl Link {
             }
             return Some(message.bytes().clone());
         }
-        if !state.shared || message.method() != Some("notifications/cancelled") {
+        if message.method() != Some("notifications/cancelled") {
             return Some(message.bytes().clone());
         }
         let raw = message.param(&["requestId"])?;
         let meant = Key::of(raw);
-        let mut flights = state.flights.values();
+        let mut flights = state.flights.values_mut();
         let flight = flights.find(|flight| Key::of(&flight.id) == meant)?;
+        let soon = Instant::now() + AFTER_CANCEL;
+        flight.cancelled = true;
+        flight.deadline = flight.deadline.map(|at| at.min(soon));
+        flight.questions = 0;
         Some(message.with(&[(raw, &flight.wire_id)]))
     }
 
@@ -117,6 +128,7 @@ impl Link {
             Purpose::Probe => {
                 self.era.send_replace(era_of(message, error));
             }
+            Purpose::ToolList => self.tools().learn(message),
             Purpose::Ordinary | Purpose::Listen => {}
         }
         flight.out.finish(Event::Final { body, error });
@@ -125,7 +137,9 @@ impl Link {
     fn progress(&self, message: &Message) {
         let mut state = self.state();
         let raw = message.param(&["progressToken"]);
-        let wire = raw.and_then(Key::of).and_then(|token| state.tokens.get(&token).cloned());
+        let wire = raw
+            .and_then(Key::of)
+            .and_then(|token| state.tokens.get(&token).cloned());
         let token = wire
             .as_ref()
             .and_then(|wire| state.flights.get(wire)?.token.as_ref())
@@ -166,7 +180,11 @@ impl Link {
         };
         let request = message.param(&["requestId"]).filter(|_| cancels);
         let mut edits = vec![(raw, id.as_str())];
-        edits.extend(request.filter(|r| r.as_ptr() != raw.as_ptr()).map(|r| (r, id.as_str())));
+        edits.extend(
+            request
+                .filter(|r| r.as_ptr() != raw.as_ptr())
+                .map(|r| (r, id.as_str())),
+        );
         self.related(&mut state, &wire, message.with(&edits));
         if cancels && let Some(flight) = state.take(&wire) {
             flight.out.close();
@@ -182,7 +200,9 @@ impl Link {
             drop(state);
             return self.refuse(message, StatusCode::TOO_MANY_REQUESTS);
         }
-        let only = state.only_flight().filter(|wire| state.flights[wire].attached);
+        let only = state
+            .only_flight()
+            .filter(|wire| state.flights[wire].attached);
         let target = match only {
             None if state.listener.is_none() => state.newest_attached(),
             only => only,
@@ -238,10 +258,7 @@ impl Link {
             return;
         }
         if let Some(flight) = state.take(wire) {
-            let cancellation = flight.cancellation("the caller does not keep up");
-            if self.outbound.push(cancellation).is_err() {
-                tracing::debug!("cannot tell the MCP server of a cancellation: it does not read");
-            }
+            self.cancel(&flight, "the caller does not keep up");
             flight.fail(&Fault::failed(
                 "reader_too_slow",
                 "too many messages of this request wait to be read",
@@ -284,7 +301,10 @@ impl State {
 /// What an answer to `server/discover` says about the server.
 fn era_of(message: &Message, error: Option<i64>) -> Era {
     let modern = match error {
-        Some(code) => matches!(code, HEADER_MISMATCH | MISSING_CAPABILITY | UNSUPPORTED_VERSION),
+        Some(code) => matches!(
+            code,
+            HEADER_MISMATCH | MISSING_CAPABILITY | UNSUPPORTED_VERSION
+        ),
         None => message
             .outcome(&["supportedVersions"])
             .and_then(|raw| serde_json::from_str::<Vec<String>>(raw).ok())
