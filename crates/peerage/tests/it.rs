@@ -2,7 +2,9 @@
 
 #[cfg(test)]
 mod it {
+    mod background;
     mod commands;
+    mod demo;
     mod fake;
     mod program;
     mod session;

@@ -1,6 +1,6 @@
 use clap::CommandFactory as _;
 
-use super::{Cli, Command, Parser as _, wants_json};
+use super::{Cli, Command, Parser as _, Typed, wants_json};
 
 #[test]
 fn the_commands_are_consistent() {
@@ -47,7 +47,7 @@ fn global_options_stand_anywhere() {
         let cli = Cli::try_parse_from(typed).unwrap();
         assert_eq!(cli.global.name.as_deref(), Some("a"));
         assert_eq!(cli.global.home.as_deref(), Some(std::path::Path::new("/x")));
-        assert!(cli.global.json && matches!(cli.command, Command::Status));
+        assert!(cli.global.json && matches!(cli.command, Typed::Listed(Command::Status)));
     }
 }
 
