@@ -11,7 +11,7 @@ use peerage_services::mcp::stdio::guard;
 use super::Failure;
 
 /// Name of the command.
-const NAME: &str = "guard";
+pub(crate) const NAME: &str = "guard";
 
 /// Run a command that ends when the reader of its output is gone
 #[derive(Debug, clap::Args)]

@@ -97,6 +97,26 @@ async fn interrupted_it_cleans_up_too() {
     }
 }
 
+#[tokio::test]
+async fn killed_it_leaves_no_process_behind() {
+    let folder = tempfile::Builder::new().prefix("pg").tempdir().unwrap();
+    let mut command = program(folder.path());
+    command
+        .arg("demo")
+        .env("TMPDIR", folder.path())
+        .stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    lines.next_line().await.unwrap().expect("both nodes are up");
+    assert!(!processes(folder.path()).is_empty());
+    child.kill().await.unwrap();
+    let end = Instant::now() + WITHIN;
+    while !processes(folder.path()).is_empty() {
+        assert!(Instant::now() < end, "{:?}", processes(folder.path()));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 async fn until_something_is_in(folder: &Path) {
     let end = Instant::now() + WITHIN;
     while left(folder).is_empty() && Instant::now() < end {
