@@ -13,6 +13,7 @@ mod config;
 mod demo;
 mod down;
 mod failure;
+mod guard;
 mod home;
 mod invite;
 mod join;
@@ -39,9 +40,6 @@ use peerage::config::{Config, Environment, Layer};
 
 use self::{failure::Failure, output::Output};
 
-/// The first argument when this program watches over a child, see [`peerage_services::mcp::stdio::guard`].
-pub(crate) const GUARD: &str = "__guard";
-
 /// Share MCP servers and agents in an encrypted peer-to-peer mesh.
 #[derive(Debug, Parser)]
 #[command(
@@ -55,7 +53,7 @@ struct Cli {
     #[command(flatten)]
     global: Global,
     #[command(subcommand)]
-    command: Command,
+    command: Typed,
 }
 
 /// What every command takes.
@@ -78,6 +76,16 @@ struct Global {
     json: bool,
 }
 
+#[derive(Debug, Subcommand)]
+enum Typed {
+    #[command(flatten)]
+    Listed(Command),
+    /// Run a command that ends when the reader of its output is gone
+    #[command(hide = true)]
+    Guard(guard::Args),
+}
+
+/// The commands that users type.
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Start a node
@@ -151,11 +159,7 @@ impl Context {
     /// The configuration, with these flags above the environment and the file.
     fn config(&self, mut flags: Layer) -> Result<Config, Failure> {
         flags.name = flags.name.or_else(|| self.name.clone());
-        let mut config = Config::load(&self.home, &Environment::process(), flags)?;
-        let program = std::env::current_exe()
-            .map_err(|error| Failure::io("cannot find this program", &error))?;
-        config.guard = vec![program.into(), GUARD.into()];
-        Ok(config)
+        Ok(Config::load(&self.home, &Environment::process(), flags)?)
     }
 }
 
@@ -166,8 +170,19 @@ pub(crate) fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return output::usage(&error, wants_json(&args)),
     };
-    let output = Output::new(cli.global.json);
-    log::start(&cli.command);
+    let (global, command) = match cli {
+        // Has a runtime of its own, as small as can be: one such process runs for each session.
+        Cli {
+            command: Typed::Guard(args),
+            ..
+        } => return guard::run(args),
+        Cli {
+            global,
+            command: Typed::Listed(command),
+        } => (global, command),
+    };
+    let output = Output::new(global.json);
+    log::start(&command);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -175,7 +190,7 @@ pub(crate) fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return output.failure(&Failure::io("cannot start", &error)),
     };
-    let done = runtime.block_on(run(cli));
+    let done = runtime.block_on(run(&global, command));
     // Not waited for: a read of standard input that nobody needs any more cannot be cancelled.
     runtime.shutdown_background();
     match done {
@@ -190,10 +205,10 @@ fn wants_json(args: &[std::ffi::OsString]) -> bool {
         .any(|arg| arg == "--json")
 }
 
-async fn run(cli: Cli) -> Result<(), Failure> {
-    let context = Context::new(&cli.global)?;
+async fn run(global: &Global, command: Command) -> Result<(), Failure> {
+    let context = Context::new(global)?;
     let context = &context;
-    let rest: BoxFuture<'_, Result<(), Failure>> = match cli.command {
+    let rest: BoxFuture<'_, Result<(), Failure>> = match command {
         // These two have something to put in order before they end.
         Command::Up(args) => return up::run(context, args).await,
         Command::Demo => return demo::run(context).await,

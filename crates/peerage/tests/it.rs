@@ -2,9 +2,11 @@
 
 #[cfg(test)]
 mod it {
+    mod background;
     mod commands;
     mod demo;
     mod fake;
+    mod interrupted;
     mod killed;
     mod program;
     mod running;

@@ -12,7 +12,7 @@ use serde::Serialize;
 use tempfile::TempDir;
 
 use self::{machine::Machine, steps::Story};
-use super::{Context, Failure, output::Output, progress::Progress, signal};
+use super::{Context, Failure, output::Output, progress::Progress, signal::StopSignals};
 
 /// How long all of it may take.
 const WITHIN: Duration = Duration::from_secs(60);
@@ -41,11 +41,13 @@ struct Next {
     command: &'static str,
 }
 
+/// What to do first where this program was only built, not installed.
+const INSTALL: Next = next("both", "cargo install --path crates/peerage");
 /// What to try next, in order.
 const NEXT: [Next; 6] = [
     next(
         "first",
-        "peerage up --share files=\"npx -y @modelcontextprotocol/server-filesystem $HOME\"",
+        "peerage up --detach --share files=\"npx -y @modelcontextprotocol/server-filesystem $HOME\"",
     ),
     next("first", "peerage invite"),
     next("second", "peerage join CODE"),
@@ -62,9 +64,7 @@ const fn next(machine: &'static str, command: &'static str) -> Next {
 }
 
 pub(crate) async fn run(context: &Context) -> Result<(), Failure> {
-    // Before there is anything that would be left behind.
-    let asked = signal::stop_asked()?;
-    tokio::pin!(asked);
+    let mut signals = StopSignals::listen()?;
     let folder = tempfile::Builder::new()
         .prefix("peerage-demo-")
         .tempdir()
@@ -73,14 +73,13 @@ pub(crate) async fn run(context: &Context) -> Result<(), Failure> {
     let mut machines = Vec::new();
     let outcome = tokio::select! {
         outcome = told_within(&folder, &mut told, &mut machines) => outcome,
-        () = &mut asked => Err(Failure::interrupted()),
+        () = signals.asked() => Err(Failure::interrupted()),
     };
     let stopping = Instant::now();
     // A second Ctrl-C does not wait: dropping the machines ends their processes at once.
-    let again = signal::stop_asked()?;
     let stopped = tokio::select! {
         () = machine::stop(&mut machines) => true,
-        () = again => false,
+        () = signals.asked() => false,
     };
     drop(machines);
     drop(folder);
@@ -115,7 +114,7 @@ fn finish(context: &Context, told: Told<'_>, outcome: Result<(), Failure>) -> Re
             "\nDone in {:.1} s. Now on two machines:\n",
             total.as_secs_f64()
         ));
-        for next in NEXT {
+        for next in next_commands() {
             output.text(&format!(
                 "  {:6}  {}",
                 next.machine,
@@ -127,7 +126,7 @@ fn finish(context: &Context, told: Told<'_>, outcome: Result<(), Failure>) -> Re
     let mut report = Report {
         ok: outcome.is_ok(),
         steps,
-        next: NEXT.to_vec(),
+        next: next_commands(),
     };
     // One document, so the reason of a failure is its last step.
     if let Err(Failure {
@@ -147,6 +146,14 @@ fn finish(context: &Context, told: Told<'_>, outcome: Result<(), Failure>) -> Re
         problem: None,
         ..failure
     })
+}
+
+/// What to try next; `peerage` means something only if a shell finds it.
+fn next_commands() -> Vec<Next> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let installed = std::env::split_paths(&path).any(|folder| folder.join("peerage").is_file());
+    let install = (!installed).then_some(INSTALL);
+    install.into_iter().chain(NEXT).collect()
 }
 
 /// Tells each step when it is done, and what is being waited for meanwhile.

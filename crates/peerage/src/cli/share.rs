@@ -36,7 +36,6 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Args)]
 pub(crate) struct RemoveArgs {
     /// Name of the share
-    #[arg(value_name = "NAME")]
     share: String,
 }
 

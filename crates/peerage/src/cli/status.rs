@@ -28,7 +28,7 @@ pub(crate) fn render(output: &Output, status: &NodeStatus) -> String {
         ("mesh", status.mesh.name.clone()),
         ("names", status.mesh.member_of.join("\n")),
         ("api", status.api.clone()),
-        ("listen", status.listen.join("\n")),
+        ("listen", listen(status)),
         ("mdns", mdns.join("\n")),
         (
             "peers",
@@ -49,6 +49,14 @@ pub(crate) fn render(output: &Output, status: &NodeStatus) -> String {
         text.push_str(&share::render(output, &status.shares));
     }
     text
+}
+
+/// The addresses for people: all of them end in the same PeerId, which is shown already.
+pub(crate) fn listen(status: &NodeStatus) -> String {
+    let end = format!("/p2p/{}", status.peer_id);
+    let short = |address: &String| address.strip_suffix(&end).unwrap_or(address).to_owned();
+    let addresses: Vec<_> = status.listen.iter().map(short).collect();
+    addresses.join("\n")
 }
 
 /// A time span for people, in its two largest units.

@@ -22,7 +22,7 @@ pub(crate) struct Args {
     /// Address of the local API; port 0, or a busy one, picks a free port [default: 127.0.0.1:7337]
     #[arg(long, value_name = "ADDR")]
     api: Option<SocketAddr>,
-    /// Where peers reach this node; several times for several addresses [default: TCP and QUIC, port 7338]
+    /// Where peers reach this node; several times for several addresses [default: TCP and QUIC on a port that follows from its key]
     #[arg(long, value_name = "MULTIADDR")]
     listen: Vec<Multiaddr>,
     /// A peer to dial without discovery; several times for several peers

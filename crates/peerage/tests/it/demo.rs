@@ -1,118 +1,125 @@
-//! `peerage demo` works and cleans up, also when it is interrupted.
+//! `peerage demo`: the first command anyone types.
 
-use std::{path::Path, process::Stdio};
+use std::{path::Path, process::Stdio, time::Duration};
 
+use serde_json::Value;
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader},
-    process::Command,
-    time::timeout,
+    io::{AsyncBufReadExt as _, BufReader},
+    time::{Instant, timeout},
 };
 
-use super::{
-    program::program,
-    running::{WITHIN, mark, none_left, send},
-};
+use super::program::program;
 
-/// The demo, with its temporary files in a folder of the test's own.
-fn demo(folder: &Path) -> Command {
-    let mut command = program(&folder.join("home"));
-    command
-        .arg("demo")
-        .env("TMPDIR", folder)
-        .stdin(Stdio::null());
-    mark(&mut command, &folder.display().to_string());
-    command
+/// How long the demo may take.
+const WITHIN: Duration = Duration::from_secs(10);
+
+fn left(folder: &Path) -> Vec<std::ffi::OsString> {
+    std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect()
 }
 
-async fn nothing_left(folder: &Path) {
-    none_left(&folder.display().to_string()).await;
-    let left: Vec<_> = std::fs::read_dir(folder).unwrap().flatten().collect();
-    assert!(left.is_empty(), "{left:?}");
+/// Processes of this program that know the folder.
+fn processes(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let lines = entries.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+    let lines = lines.map(|line| String::from_utf8_lossy(&line).replace('\0', " "));
+    lines
+        .filter(|line| line.contains(folder.to_str().unwrap()))
+        .collect()
 }
 
 #[tokio::test]
 async fn it_works_and_leaves_nothing_behind() {
-    let folder = tempfile::tempdir().unwrap();
-    let output = timeout(WITHIN, demo(folder.path()).arg("--json").output());
-    let output = output.await.expect("it ends").unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{text}");
-    let report: serde_json::Value = serde_json::from_str(&text).unwrap();
-    assert_eq!(report["ok"], true, "{report:#}");
-    let steps = report["steps"].as_array().unwrap();
-    let names: Vec<_> = steps
-        .iter()
-        .filter_map(|step| step["name"].as_str())
-        .collect();
-    for name in [
-        "start", "discover", "invite", "join", "tools", "call", "clean up",
-    ] {
-        assert!(names.contains(&name), "{name}: {names:?}");
-    }
-    for step in steps {
-        assert!(step["ms"].is_u64() && step["detail"].is_string(), "{step}");
-    }
+    let folder = tempfile::Builder::new().prefix("pg").tempdir().unwrap();
+    let started = Instant::now();
+    let mut command = program(folder.path());
+    let command = command
+        .args(["demo", "--json"])
+        .env("TMPDIR", folder.path());
+    let ended = command.output().await.unwrap();
+    assert!(started.elapsed() < WITHIN, "{:?}", started.elapsed());
+    let report: Value = serde_json::from_slice(&ended.stdout).unwrap();
+    assert_eq!(report["ok"], true, "{report}");
     assert!(
-        report["next"]
-            .as_array()
-            .is_some_and(|next| !next.is_empty())
+        ended.status.success() && ended.stderr.is_empty(),
+        "{ended:?}"
     );
-    nothing_left(folder.path()).await;
+    let names: Vec<_> = report["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|s| s["name"].as_str().unwrap())
+        .collect();
+    let expected = [
+        "start", "discover", "invite", "join", "tools", "call", "call", "call", "call", "clean up",
+    ];
+    assert_eq!(names, expected, "{report}");
+    assert!(report["steps"][0]["ms"].is_u64());
+    assert!(report["next"].as_array().unwrap().len() > 3);
+    assert_eq!(left(folder.path()), Vec::<std::ffi::OsString>::new());
+    assert_eq!(processes(folder.path()), Vec::<String>::new());
 }
 
-/// Interrupts the demo when it has told of so many steps.
-async fn interrupted(signal: &str, after: usize) {
-    let folder = tempfile::tempdir().unwrap();
-    let mut child = demo(folder.path()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    for _ in 0..after {
-        let line = timeout(WITHIN, lines.next_line()).await.expect("a step");
+#[tokio::test]
+async fn interrupted_it_cleans_up_too() {
+    for (signal, steps) in [("-INT", 0), ("-INT", 1), ("-TERM", 2), ("-TERM", 4)] {
+        let folder = tempfile::Builder::new().prefix("pg").tempdir().unwrap();
+        let mut command = program(folder.path());
+        command
+            .arg("demo")
+            .env("TMPDIR", folder.path())
+            .stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        for _ in 0..steps {
+            lines.next_line().await.unwrap().expect("a step");
+        }
+        if steps == 0 {
+            until_something_is_in(folder.path()).await;
+        }
+        let pid = child.id().unwrap().to_string();
         assert!(
-            line.unwrap().is_some(),
-            "the demo ended before step {after}"
+            std::process::Command::new("kill")
+                .args([signal, &pid])
+                .status()
+                .unwrap()
+                .success()
         );
-    }
-    send(&child, signal).await;
-    let mut rest = Vec::new();
-    let ended = async {
-        lines.into_inner().read_to_end(&mut rest).await.unwrap();
-        child.wait().await.unwrap()
-    };
-    let status = timeout(WITHIN, ended).await.expect("it ends");
-    assert!(!status.success(), "{signal} after {after}: {status}");
-    nothing_left(folder.path()).await;
-}
-
-#[tokio::test]
-async fn interrupted_at_any_step_it_leaves_nothing_behind() {
-    for (signal, after) in [
-        ("INT", 1),
-        ("TERM", 2),
-        ("INT", 3),
-        ("TERM", 4),
-        ("INT", 6),
-        ("HUP", 7),
-    ] {
-        interrupted(signal, after).await;
-    }
-}
-
-/// Before its first step there is nothing to wait for: the nodes are being started.
-#[tokio::test]
-async fn interrupted_while_the_nodes_start_it_leaves_nothing_behind() {
-    for signal in ["INT", "TERM"] {
-        let folder = tempfile::tempdir().unwrap();
-        let mut child = demo(folder.path()).spawn().unwrap();
-        let begun = || std::fs::read_dir(folder.path()).unwrap().next().is_some();
-        super::running::until_true("it has begun", begun)
-            .await
-            .unwrap();
-        send(&child, signal).await;
-        let status = timeout(WITHIN, child.wait())
+        let ended = timeout(WITHIN, child.wait())
             .await
             .expect("it ends")
             .unwrap();
-        assert!(!status.success());
-        nothing_left(folder.path()).await;
+        assert_eq!(ended.code(), Some(130), "after {steps} steps");
+        assert_eq!(left(folder.path()), Vec::<std::ffi::OsString>::new());
+        assert_eq!(processes(folder.path()), Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn killed_it_leaves_no_process_behind() {
+    let folder = tempfile::Builder::new().prefix("pg").tempdir().unwrap();
+    let mut command = program(folder.path());
+    command
+        .arg("demo")
+        .env("TMPDIR", folder.path())
+        .stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    lines.next_line().await.unwrap().expect("both nodes are up");
+    assert!(!processes(folder.path()).is_empty());
+    child.kill().await.unwrap();
+    let end = Instant::now() + WITHIN;
+    while !processes(folder.path()).is_empty() {
+        assert!(Instant::now() < end, "{:?}", processes(folder.path()));
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn until_something_is_in(folder: &Path) {
+    let end = Instant::now() + WITHIN;
+    while left(folder).is_empty() && Instant::now() < end {
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }

@@ -16,6 +16,7 @@ use tokio::{
 use super::super::{
     Failure,
     client::{Client, find_named},
+    guard,
 };
 
 /// How long a node may take until its local API answers.
@@ -27,7 +28,8 @@ pub(super) const LOOK: Duration = Duration::from_millis(20);
 /// What of a log is shown when a node fails.
 const SHOWN: usize = 400;
 
-/// A node's process. Dropping it ends the process.
+/// A node behind a guard: the node ends when this program does, even by SIGKILL, for the guard sees the pipe that
+/// this program holds close. Dropping the machine closes it too.
 #[derive(Debug)]
 pub(super) struct Machine {
     child: Child,
@@ -48,8 +50,11 @@ impl Machine {
         let home = folder.join(name);
         let log = folder.join(format!("{name}.log"));
         let file = File::create(&log).map_err(failed)?;
-        let mut command = Command::new(std::env::current_exe().map_err(failed)?);
+        let program = std::env::current_exe().map_err(failed)?;
+        let mut command = Command::new(&program);
         command
+            .args([guard::NAME, "--"])
+            .arg(&program)
             .args(["--name", name, "--home"])
             .arg(&home)
             .args(["up", "--api", "127.0.0.1:0"])
@@ -57,11 +62,10 @@ impl Machine {
             .args(["--listen", "/ip4/127.0.0.1/udp/0/quic-v1"])
             .args(more)
             .stdin(Stdio::null())
-            .stdout(file.try_clone().map_err(failed)?)
+            .stdout(Stdio::piped())
             .stderr(file)
             // Ctrl-C is for this program, which then stops the node in order.
-            .process_group(0)
-            .kill_on_drop(true);
+            .process_group(0);
         for (variable, _) in std::env::vars_os() {
             // The demo shows the defaults, whatever is set here.
             if variable.to_string_lossy().starts_with("PEERAGE_") {
@@ -109,7 +113,9 @@ impl Machine {
                 return;
             }
         }
-        drop(self.child.kill().await);
+        drop(self.child.stdout.take());
+        // The guard ends by itself, and with it all that it has started.
+        drop(timeout(STOP, self.child.wait()).await);
     }
 }
 

@@ -1,12 +1,12 @@
 use clap::Parser as _;
 use peerage_services::api::Allow;
 
-use super::super::{Cli, Command};
+use super::super::{Cli, Command, Typed};
 
 fn typed(args: &[&str]) -> Result<peerage_services::api::ShareRequest, super::Failure> {
     let all = ["peerage", "share"].iter().chain(args);
     match Cli::try_parse_from(all).unwrap().command {
-        Command::Share(args) => super::request(args.what.as_deref().unwrap(), &args),
+        Typed::Listed(Command::Share(args)) => super::request(args.what.as_deref().unwrap(), &args),
         other => panic!("{other:?}"),
     }
 }

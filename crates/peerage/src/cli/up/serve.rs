@@ -3,15 +3,15 @@
 use peerage::{Node, config::Config};
 use peerage_services::api::NodeStatus;
 
-use super::super::{Context, Failure, output::Output, share, signal};
+use super::super::{Context, Failure, guard, output::Output, share, signal::StopSignals, status};
 
-pub(super) async fn run(context: &Context, config: Config) -> Result<(), Failure> {
+pub(super) async fn run(context: &Context, mut config: Config) -> Result<(), Failure> {
+    config.guard = guard::prefix()?;
     // Listened for from the start: a node that is stopped while it starts stops cleanly too.
-    let asked = signal::stop_asked()?;
-    tokio::pin!(asked);
+    let mut signals = StopSignals::listen()?;
     let node = tokio::select! {
         node = Node::spawn(config) => node?,
-        () = &mut asked => return Ok(()),
+        () = signals.asked() => return Ok(()),
     };
     let status = node.status();
     context
@@ -19,7 +19,7 @@ pub(super) async fn run(context: &Context, config: Config) -> Result<(), Failure
         .answer(&status, |status| banner(&context.output, status));
     tokio::select! {
         () = node.stopped() => {}
-        () = &mut asked => {}
+        () = signals.asked() => {}
     }
     context.output.note("stopping");
     node.stop().await;
@@ -35,7 +35,7 @@ fn banner(output: &Output, status: &NodeStatus) -> String {
         ("did", status.did.clone()),
         ("mesh", status.mesh.name.clone()),
         ("api", status.api.clone()),
-        ("listen", status.listen.join("\n")),
+        ("listen", status::listen(status)),
     ]));
     if !status.shares.is_empty() {
         text.push_str("\n\n");

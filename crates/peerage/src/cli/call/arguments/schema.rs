@@ -180,7 +180,7 @@ impl<'a> Schema<'a> {
                 (_, Some(value)) => vec![value],
                 _ => Vec::new(),
             };
-        let lists: Vec<Vec<&Value>> = self.any.iter().map(|schema| listed(schema)).collect();
+        let lists: Vec<Vec<&Value>> = self.any.iter().map(listed).collect();
         if lists.iter().any(Vec::is_empty) {
             return Vec::new();
         }
