@@ -1,10 +1,12 @@
 //! Invitations work once, for a while, and for nobody who altered them.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use futures::future::join_all;
 use peerage::Node;
-use peerage_core::{invite::Invite, peer_book::Relation};
-use peerage_lab::{Lab, introduced, related, until_true};
+use peerage_core::{invite::Invite, peer_book::Relation, policy::Audience};
+use peerage_lab::{Lab, counted, introduced, related, until_true};
 use peerage_services::{members::unix_now, trust};
 use serde_json::json;
 
@@ -248,4 +250,37 @@ async fn an_invitation_that_was_not_used_outlives_a_restart() {
     let a = inviter.start().await;
     b.join(&code).await.unwrap();
     join_all([a, b].map(Node::stop)).await;
+}
+
+/// The introduction that begins with the connection shows no grant yet; it must not outlast the join.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_joined_may_call_at_once() {
+    let lab = Lab::new();
+    let a = lab.place("inviter").start().await;
+    let service = counted(&Arc::default()).into_router(&a.context().tasks);
+    let shares = &a.context().shares;
+    shares
+        .add_service("count", Audience::Mesh, service)
+        .unwrap();
+    for round in 0..20 {
+        let b = lab.place(&format!("j{round}")).start().await;
+        let code = a.invite(60).unwrap();
+        reach(&b, &code).await;
+        // Introductions are under way while it joins.
+        let (joined, _) = tokio::join!(b.join(&code), async {
+            for _ in 0..round % 4 {
+                b.context()
+                    .introductions
+                    .again(b.context(), a.peer_id())
+                    .await
+                    .unwrap();
+            }
+        });
+        joined.unwrap();
+        let tool = format!("{}/count/touch", a.peer_id());
+        let called = b.call(&tool, json!({})).await;
+        assert!(called.is_ok(), "round {round}: {called:?}");
+        b.stop().await;
+    }
+    a.stop().await;
 }

@@ -62,7 +62,8 @@ impl Introductions {
 
     /// Introduces this node again, for what it shows has changed.
     pub async fn again(&self, ctx: &Context, peer: PeerId) -> Result<(), Problem> {
-        self.forget(&peer);
+        // One that is under way ends first: what it shows is older, and must not arrive after this.
+        *self.once(peer).lock().await = false;
         self.ensure(ctx, peer).await
     }
 
