@@ -1,8 +1,10 @@
 //! The joiner's side: redeems an invitation.
 
 use axum::body::{Body, to_bytes};
+use futures::{StreamExt, stream};
 use http::{Request, header::CONTENT_TYPE};
 use peerage_core::{
+    PeerId,
     address::Address,
     grant::Chain,
     invite::{Invite, InviteError, InviteSecret},
@@ -16,6 +18,9 @@ use crate::{api::JoinView, context::Context, members::unix_now, peers};
 
 /// Bytes of the answer, at the most.
 const MAX_ANSWER: usize = 64 * 1024;
+
+/// Peers that a new grant is shown to at once.
+const AT_ONCE: usize = 16;
 
 /// What a joiner sends. The connection is encrypted and its other end is the key in the invitation, so
 /// the secret goes to the inviter alone.
@@ -64,7 +69,7 @@ pub async fn join(ctx: &Context, code: &str) -> Result<JoinView, Problem> {
     ctx.mesh.book().apply(inviter, discovered);
     let joined = redeem(ctx, &invite).await?;
     let grant = ctx.members.join(joined.mesh.clone(), joined.chain)?;
-    show_to_all(ctx).await;
+    show(ctx, inviter).await;
     // A member that does not remember where the others are would be alone after a kill.
     peers::keep(&ctx.store, ctx.mesh.book(), inviter)?;
     Ok(JoinView {
@@ -99,20 +104,28 @@ async fn redeem(ctx: &Context, invite: &Invite) -> Result<Joined, Problem> {
         .map_err(|error| Problem::new(502, "not_joined", format!("the inviter's answer: {error}")))
 }
 
-/// Shows the new grant to everyone who is connected.
-async fn show_to_all(ctx: &Context) {
-    let connected: Vec<_> = ctx.mesh.book().read(|book| {
+/// Shows the new grant to the inviter, and meanwhile to everyone else who is connected: nobody waits for
+/// those, of whom some may be slow or gone.
+async fn show(ctx: &Context, inviter: PeerId) {
+    let others: Vec<PeerId> = ctx.mesh.book().read(|book| {
         book.iter()
-            .filter(|(_, record)| record.link.is_some())
+            .filter(|(peer, record)| record.link.is_some() && **peer != inviter)
             .map(|(peer, _)| *peer)
             .collect()
     });
-    futures::future::join_all(connected.into_iter().map(|peer| async move {
-        if let Err(problem) = ctx.introductions.again(ctx, peer).await {
-            tracing::debug!(%peer, %problem, "the new grant could not be shown");
-        }
-    }))
-    .await;
+    let all = ctx.clone();
+    ctx.tasks.spawn("show grant", async move {
+        stream::iter(others)
+            .for_each_concurrent(AT_ONCE, |peer| show_to(&all, peer))
+            .await;
+    });
+    show_to(ctx, inviter).await;
+}
+
+async fn show_to(ctx: &Context, peer: PeerId) {
+    if let Err(problem) = ctx.introductions.again(ctx, peer).await {
+        tracing::debug!(%peer, %problem, "the new grant could not be shown");
+    }
 }
 
 fn unusable(error: &InviteError) -> Problem {
