@@ -243,8 +243,9 @@ fn refuse(text: &str, meant: impl Fn(&Source) -> bool) {
 
 /// The crates that a crate of this workspace depends on, for whatever purpose.
 fn dependencies(name: &str) -> BTreeSet<String> {
-    let manifest = fs::read_to_string(crates().join(name).join("Cargo.toml")).unwrap();
-    let manifest: toml::Table = manifest.parse().unwrap();
+    let manifest = fs::read_to_string(crates().join(name).join("Cargo.toml"))
+        .expect("every crate has a manifest");
+    let manifest: toml::Table = manifest.parse().expect("a manifest is TOML");
     let sections = ["dependencies", "dev-dependencies", "build-dependencies"];
     let tables = sections
         .iter()
@@ -260,7 +261,10 @@ fn sources() -> Vec<Source> {
     };
     let mut files = every_rust_file();
     files.retain(|file| {
-        let below = file.path.strip_prefix(crates()).unwrap();
+        let below = file
+            .path
+            .strip_prefix(crates())
+            .expect("files are found there");
         !is_test(below)
     });
     assert!(files.len() > 50, "the sources were not found");
@@ -271,12 +275,12 @@ fn every_rust_file() -> Vec<Source> {
     let mut files = Vec::new();
     let mut folders = vec![crates()];
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
+        for entry in fs::read_dir(folder).expect("sources can be read") {
+            let path = entry.expect("sources can be read").path();
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let text = fs::read_to_string(&path).unwrap();
+                let text = fs::read_to_string(&path).expect("sources are text");
                 files.push(Source { path, text });
             }
         }
