@@ -166,17 +166,22 @@ impl Source {
         part.trim_end_matches(".rs").to_owned()
     }
 
-    /// The lines of code: without blank lines, comments, and a module of tests at the end.
+    /// The lines of code: without blank lines, comments, and modules of tests.
     fn code(&self) -> impl Iterator<Item = &str> {
         let lines = self.text.lines().collect::<Vec<_>>();
-        let tests = lines.windows(2).position(|pair| {
-            pair[0] == "#[cfg(test)]" && pair[1].starts_with("mod ") && pair[1].ends_with('{')
-        });
-        let end = tests.unwrap_or(lines.len());
-        lines
-            .into_iter()
-            .take(end)
-            .filter(|line| !line.trim().is_empty() && !line.trim_start().starts_with("//"))
+        let mut code = Vec::new();
+        let mut at = 0;
+        while let Some(line) = lines.get(at).copied() {
+            let next = lines.get(at + 1).copied().unwrap_or_default();
+            if line == "#[cfg(test)]" && next.starts_with("mod ") && next.ends_with('{') {
+                let end = lines[at..].iter().position(|line| *line == "}");
+                at += end.expect("a module of rustfmt's making ends in `}` alone");
+            } else if !line.trim().is_empty() && !line.trim_start().starts_with("//") {
+                code.push(line);
+            }
+            at += 1;
+        }
+        code.into_iter()
     }
 
     /// The modules of its crate that the file names, by `crate::x` or `use crate::{x, …}`; in a file at
