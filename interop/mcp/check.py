@@ -153,8 +153,8 @@ async def progress_of(client, name, arguments):
 
 async def resources_of(client):
     listed = [plain(resource) for resource in (await client.list_resources()).resources]
-    read = await client.read_resource(listed[0]["uri"])
-    return {"listed": listed, "read": plain(read)}
+    read = plain(await client.read_resource(listed[0]["uri"])) if listed else None
+    return {"listed": listed, "read": read}
 
 
 async def prompts_of(client):
