@@ -121,10 +121,10 @@ CALLS = {
 PROGRESS = {"everything": ("trigger-long-running-operation", {"duration": 1, "steps": 4})}
 
 
-async def directly(server, command):
+async def directly(server, command, mode):
     """What the server itself answers: the measure for all ways."""
     connect = stdio(command)
-    async with connect("auto") as client:
+    async with connect(mode) as client:
         expected = {
             "info": plain(client.server_info),
             "tools": [plain(tool) for tool in (await client.list_tools()).tools],
@@ -153,8 +153,8 @@ async def progress_of(client, name, arguments):
 
 async def resources_of(client):
     listed = [plain(resource) for resource in (await client.list_resources()).resources]
-    read = await client.read_resource(listed[0]["uri"])
-    return {"listed": listed, "read": plain(read)}
+    read = plain(await client.read_resource(listed[0]["uri"])) if listed else None
+    return {"listed": listed, "read": read}
 
 
 async def prompts_of(client):
@@ -336,7 +336,7 @@ async def main():
     api = api.rstrip("/")
     token = options.token_file.read_text().strip() if options.token_file else ""
     for server, command in (item.split("=", 1) for item in options.server):
-        expected = await directly(server, shlex.split(command))
+        expected = {mode: await directly(server, shlex.split(command), mode) for mode in MODES}
         endpoint = f"{api}/peers/{options.peer}/mcp/{server}"
         ways = [
             Way("peerage mcp", stdio([options.peerage, "mcp"], {"PEERAGE_HOME": options.home}), False),
@@ -345,7 +345,9 @@ async def main():
         ]
         for way in ways:
             for mode in MODES:
-                await check_way(checks, way, server, mode, expected)
+                # The aggregate speaks to a server as that prefers, whatever its own client speaks.
+                measure = expected[mode if way.is_server_itself else "auto"]
+                await check_way(checks, way, server, mode, measure)
         if server == "everything":
             await check_requests_of_the_server(checks, ways[-1])
     await check_outside(checks, api, token, options.peer)

@@ -79,7 +79,7 @@ sharer=$(on sharer status --json | field peer_id)
 
 mkdir -p "$work/caller"
 code=$(on sharer invite --json | field code)
-on caller join "$code" >"$work/join.log" 2>&1 || fail "join: $(cat "$work/join.log")"
+on caller --name caller join "$code" >"$work/join.log" 2>&1 || fail "join: $(cat "$work/join.log")"
 up caller --peer "$address"
 await 30 "the shared tools to be listed" both_servers_listed
 

@@ -1,0 +1,130 @@
+//! Where fuzzing begins: a few good and nearly good inputs for each target, the same every time.
+
+use data_encoding::HEXLOWER;
+use peerage_core::{
+    Identity,
+    card::{Card, CardContent, SharedServer},
+    grant::{Chain, Claims, Rights},
+    invite::Invite,
+    problem::Problem,
+};
+use serde_json::{Map, Value, json};
+
+/// The time of all targets, in unix seconds.
+pub const NOW: u64 = 1_795_000_000;
+
+#[allow(dead_code, reason = "each constant is a packet; not all are needed")]
+#[path = "../../crates/peerage-mesh/src/discovery/mdns/message/tests/captured.rs"]
+mod captured;
+
+/// The key that signs what the targets read.
+#[must_use]
+pub fn root() -> Identity {
+    Identity::from_secret([7; 32])
+}
+
+/// The seeds of a target; none for a name that is no target.
+#[must_use]
+pub fn of(target: &str) -> Vec<Vec<u8>> {
+    match target {
+        "address" => texts([
+            "o://acme",
+            "o://acme/sales/assistant",
+            "o://a1/b-2",
+            "O://Acme/",
+        ]),
+        "card" => vec![
+            card(),
+            br#"{"room":"12","gpu":{"gb":24.5},"n":[1,"",null]}"#.to_vec(),
+        ],
+        "grant" => grants(),
+        "invite" => vec![
+            invite([]),
+            invite(["/ip4/192.0.2.1/tcp/7338", "/ip6/::1/udp/1/quic-v1"]),
+        ],
+        "mcp" => texts([
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{},"_meta":{"progressToken":"t"}}}"#,
+            r#"{"jsonrpc":"2.0","id":"a","result":{"content":[{"type":"text","text":"\u00e9"}]}}"#,
+            r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"x"}}"#,
+            "{\"jsonrpc\":\"2.0\",\r\n\"method\":\"notifications/cancelled\",\"params\":{\"requestId\":1e3}}",
+            r#"[{"jsonrpc":"2.0","id":1,"method":"ping"}]"#,
+        ]),
+        "mdns" => [
+            captured::JS,
+            captured::PYTHON,
+            captured::PYTHON_ANNOUNCEMENT,
+            captured::PYTHON_GOODBYE,
+            captured::RUST,
+        ]
+        .iter()
+        .map(|hex| {
+            HEXLOWER
+                .decode(hex.as_bytes())
+                .expect("packets are written as hex")
+        })
+        .collect(),
+        "problem" => vec![
+            Problem::new(403, "not_a_member", "no")
+                .hint("peerage invite")
+                .to_json(),
+            br#"{"status":404,"type":"https://example.org/x","extra":[1]}"#.to_vec(),
+        ],
+        _ => Vec::new(),
+    }
+}
+
+fn texts<const N: usize>(texts: [&str; N]) -> Vec<Vec<u8>> {
+    texts.map(|text| text.as_bytes().to_vec()).to_vec()
+}
+
+fn card() -> Vec<u8> {
+    let tool = json!({"name": "echo", "inputSchema": {"type": "object"}});
+    let content = CardContent {
+        name: "workstation".to_owned(),
+        version: "1".to_owned(),
+        addresses: vec!["/ip4/192.0.2.1/tcp/7338".parse().expect("a multiaddr")],
+        servers: vec![SharedServer {
+            name: "toolbox".to_owned(),
+            description: String::new(),
+            tools: vec![
+                tool.as_object()
+                    .cloned()
+                    .unwrap_or_else(Map::<String, Value>::new),
+            ],
+        }],
+        ..CardContent::default()
+    };
+    let card = Card::issue(&root(), content, NOW, NOW + 3600).expect("the card is sound");
+    card.bytes().to_vec()
+}
+
+fn grants() -> Vec<Vec<u8>> {
+    let holder = Identity::from_secret([8; 32]);
+    let claims = |sub: &Identity, path: &str, depth| Claims {
+        sub: sub.did(),
+        path: path.parse().expect("an address"),
+        rights: Rights::all(),
+        nbf: NOW,
+        exp: NOW + 3600,
+        depth,
+    };
+    let one = Chain::issue_root(&root(), claims(&holder, "o://acme/sales", 1));
+    let one = one.expect("the claims are sound");
+    let leaf = claims(&Identity::from_secret([9; 32]), "o://acme/sales/bot", 0);
+    let two = one.delegate(&holder, leaf).expect("the claims are sound");
+    let payload = json!({
+        "iss": root().did(), "sub": holder.did(), "path": "o://acme/sales", "rights": ["be", "call"], "jti": "AAAAAAAAAAAAAAAAAAAAAA",
+        "nbf": NOW, "exp": NOW + 3600, "depth": 1,
+    });
+    vec![
+        one.to_string().into_bytes(),
+        two.to_string().into_bytes(),
+        payload.to_string().into_bytes(),
+    ]
+}
+
+fn invite<const N: usize>(addresses: [&str; N]) -> Vec<u8> {
+    let addresses = addresses.map(|address| address.parse().expect("a multiaddr"));
+    let invite = Invite::new(&root().peer_id(), addresses, NOW + 900);
+    invite.expect("the key is Ed25519").encode().into_bytes()
+}

@@ -1,0 +1,126 @@
+//! One function for each decoder: it must neither panic nor hang, and what it takes must hold together.
+
+use std::str::from_utf8;
+
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use peerage_core::{
+    address::Address,
+    card::{Card, CardContent},
+    grant::Chain,
+    invite::Invite,
+    problem::Problem,
+};
+
+use crate::{
+    included::{self, Packet},
+    seeds::{NOW, root},
+};
+
+/// The header of every link of a grant: `{"alg":"EdDSA","typ":"o-grant+jwt"}`.
+const GRANT_HEADER: &str = "eyJhbGciOiJFZERTQSIsInR5cCI6Im8tZ3JhbnQrand0In0";
+
+/// A target.
+pub type Target = fn(&[u8]);
+
+/// Every target by its name.
+pub const ALL: [(&str, Target); 7] = [
+    ("address", address),
+    ("card", card),
+    ("grant", grant),
+    ("invite", invite),
+    ("mcp", mcp),
+    ("mdns", mdns),
+    ("problem", problem),
+];
+
+/// A name that a peer shows is the same after it was written and read.
+pub fn address(bytes: &[u8]) {
+    let Ok(text) = from_utf8(bytes) else { return };
+    // From any text at all a segment is made.
+    Address::top(&Address::segment_from(text)).expect("what segment_from makes is a segment");
+    let Ok(address) = text.parse::<Address>() else {
+        return;
+    };
+    assert_eq!(address.to_string().parse().as_ref(), Ok(&address));
+    assert!(address.covers(&address));
+    if let Some(parent) = address.parent() {
+        assert!(parent.covers(&address) && !address.covers(&parent));
+        assert_eq!(parent.child(address.last()).as_ref(), Ok(&address));
+    }
+}
+
+/// A card is refused, or kept as the bytes that came; what a node signs, others take.
+pub fn card(bytes: &[u8]) {
+    if let Ok(card) = Card::verify(bytes, &root().peer_id(), NOW) {
+        assert_eq!(card.bytes(), bytes);
+        assert_eq!(card.peer_id(), root().peer_id());
+    }
+    let Ok(metadata) = serde_json::from_slice(bytes) else {
+        return;
+    };
+    let content = CardContent {
+        name: "fuzz".to_owned(),
+        version: "1".to_owned(),
+        metadata,
+        ..CardContent::default()
+    };
+    if let Ok(card) = Card::issue(&root(), content, NOW, NOW + 1) {
+        Card::verify(card.bytes(), &root().peer_id(), NOW).expect("what was issued verifies");
+    }
+}
+
+/// A chain is the same after it was written and read; only one that the root signed verifies, so the
+/// bytes are tried as the payload of a signed link too.
+pub fn grant(bytes: &[u8]) {
+    if let Ok(text) = from_utf8(bytes) {
+        verify(text);
+    }
+    let input = format!("{GRANT_HEADER}.{}", BASE64_URL_SAFE_NO_PAD.encode(bytes));
+    let signature = BASE64_URL_SAFE_NO_PAD.encode(root().sign(input.as_bytes()));
+    verify(&format!("{input}.{signature}"));
+}
+
+fn verify(text: &str) {
+    let Ok(chain) = text.parse::<Chain>() else {
+        return;
+    };
+    assert_eq!(chain.to_string(), text);
+    if let Ok(grant) = chain.verify(&root().did(), NOW) {
+        assert_eq!(grant.root, root().did());
+        assert!(grant.is_valid_at(NOW) || grant.is_early_at(NOW));
+    }
+}
+
+/// An invite is the same after it was written and read.
+pub fn invite(bytes: &[u8]) {
+    let Ok(text) = from_utf8(bytes) else { return };
+    let Ok(invite) = Invite::decode(text) else {
+        return;
+    };
+    let again = Invite::decode(&invite.encode()).expect("what was encoded decodes");
+    assert_eq!(again.encode(), invite.encode());
+    assert_eq!(again.addresses(), invite.addresses());
+}
+
+/// A JSON-RPC message is one line, reads the same again, and keeps its form when its id is replaced.
+pub fn mcp(bytes: &[u8]) {
+    included::check_mcp(bytes);
+}
+
+/// A packet tells of a bounded number of peers.
+pub fn mdns(bytes: &[u8]) {
+    if let Ok(Packet::Response(peers)) = included::decode(bytes) {
+        assert!(peers.len() <= 16);
+    }
+}
+
+/// A problem is the same after it was written and read.
+pub fn problem(bytes: &[u8]) {
+    let Some(problem) = Problem::from_json(bytes) else {
+        return;
+    };
+    let json = problem.to_json();
+    if json.len() <= Problem::MAX_BYTES {
+        assert_eq!(Problem::from_json(&json).as_ref(), Some(&problem));
+    }
+}
