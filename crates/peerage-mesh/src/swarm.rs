@@ -51,9 +51,6 @@ pub(crate) enum Command {
     Connect(PeerId, oneshot::Sender<Result<(), String>>),
     /// Close all connections with a peer; the text goes to the book as the cause.
     Close(PeerId, String),
-    /// Panic: proves the supervision.
-    #[cfg(test)]
-    Panic,
 }
 
 /// Somebody who waits for a connection.
@@ -196,8 +193,6 @@ impl Control {
                 self.causes.insert(peer, cause);
                 let _ = swarm.disconnect_peer_id(peer);
             }
-            #[cfg(test)]
-            Command::Panic => panic!("asked to"),
         }
     }
 

@@ -77,26 +77,8 @@ impl Node {
     pub(crate) async fn spawn_with(config: Config, extras: Extras) -> Result<Self, Problem> {
         let (tasks, doors) = (Tasks::new(), Tasks::new());
         let home = Home::open(&config.home, &config.name)?;
-        let identity = home.identity(&config.identity)?;
-        let store = Store::open_soon(&home.store())
-            .await
-            .map_err(|error| opened(error, &config.name))?;
-        let book = peers::open(&store, identity.peer_id())?;
-        let root = Some(home.root()?);
-        let members = Members::open(&identity, &config.name, root, &store, &book)?;
-        let mesh_config = mesh_config(&config, &identity, extras.transports)?;
-        let (mesh, inbound) = Mesh::spawn(mesh_config, &book, &tasks).map_err(not_started)?;
-
-        let ctx = Context::new(Parts {
-            shares: Shares::open(&store, &tasks, limits(&config))?,
-            facts: facts(&config),
-            introductions: Introductions::default(),
-            identity,
-            mesh,
-            members,
-            store,
-            tasks: tasks.clone(),
-        });
+        let (ctx, inbound) = context(&home, &config, extras.transports, &tasks).await?;
+        let book = ctx.mesh.book().clone();
         let mdns = discovery::mdns(&ctx, &config);
         share(&ctx, &config, extras.functions)?;
         let routes = card::routes().merge(mcp::routes()).merge(trust::routes());
@@ -262,6 +244,36 @@ impl Drop for Node {
         self.doors.abort();
         self.tasks.abort();
     }
+}
+
+/// What services are given, and the calls that arrive.
+async fn context(
+    home: &Home,
+    config: &Config,
+    transports: Transports,
+    tasks: &Tasks,
+) -> Result<(Context, Inbound), Problem> {
+    let identity = home.identity(&config.identity)?;
+    let store = Store::open_soon(&home.store())
+        .await
+        .map_err(|error| opened(error, &config.name))?;
+    let book = peers::open(&store, identity.peer_id())?;
+    let root = Some(home.root()?);
+    let members = Members::open(&identity, &config.name, root, &store, &book)?;
+    let mesh_config = mesh_config(config, &identity, transports)?;
+    let (mesh, inbound) = Mesh::spawn(mesh_config, &book, tasks).map_err(not_started)?;
+
+    let ctx = Context::new(Parts {
+        shares: Shares::open(&store, tasks, limits(config))?,
+        facts: facts(config),
+        introductions: Introductions::default(),
+        identity,
+        mesh,
+        members,
+        store,
+        tasks: tasks.clone(),
+    });
+    Ok((ctx, inbound))
 }
 
 fn serve(tasks: &Tasks, inbound: Inbound, public: axum::Router) {
