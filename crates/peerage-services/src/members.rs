@@ -21,6 +21,8 @@ use crate::store::{Store, StoreError, Table};
 
 /// How long a node of the home that holds the root is a member before its grant is made anew, seconds.
 const OWN_GRANT_S: u64 = 90 * 24 * 3600;
+/// How often that is done while it runs.
+const RENEW_EVERY: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
 /// How long somebody who was invited is a member, seconds.
 const MEMBER_GRANT_S: u64 = 365 * 24 * 3600;
 /// Links below the root that a member's grant leaves room for.
@@ -407,6 +409,16 @@ impl Members {
 
     fn write(&self) -> RwLockWriteGuard<'_, Known> {
         self.0.known.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps this node a member of the mesh of its own root, however long it runs.
+pub async fn renew(members: Members) {
+    loop {
+        tokio::time::sleep(RENEW_EVERY).await;
+        if let Err(error) = members.renew_own() {
+            tracing::error!(%error, "this node's own grant cannot be renewed");
+        }
     }
 }
 

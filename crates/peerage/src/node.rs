@@ -14,7 +14,7 @@ use peerage_services::{
         aggregate::{Aggregate, AggregateConfig},
         functions::FunctionServer,
     },
-    members::Members,
+    members::{self, Members},
     peers, proxy,
     shares::{ShareSpec, Shares},
     store::{Store, StoreError},
@@ -115,6 +115,7 @@ impl Node {
         );
         doors.spawn_graceful("socket", listeners::unix(unix, routes, stop));
         tasks.spawn("cards", card::run(ctx.clone()));
+        tasks.spawn("renewal", members::renew(ctx.members.clone()));
         tasks.spawn("book", peers::run(ctx.store.clone(), book.clone()));
         let node = Self {
             local,
@@ -220,7 +221,7 @@ impl Node {
             api: doors.api.clone(),
             token_file: doors.token_file.clone(),
             socket: doors.socket.clone(),
-            started: admin::rfc3339(peerage_services::members::unix_now()),
+            started: admin::rfc3339(members::unix_now()),
         })
     }
 }
