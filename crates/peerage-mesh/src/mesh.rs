@@ -1,6 +1,9 @@
 //! The mesh: the handle by which everything else reaches peers.
 
-use std::{collections::HashMap, time::{Duration, Instant}};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use http::{Request, Response};
 use peerage_core::{Identity, Multiaddr, PeerId};
@@ -14,7 +17,7 @@ use crate::{
     Book, Tasks,
     call::{self, Body, CallError, Calls, Inbound, ResponseBody},
     ping::{self, PingError, Pinger},
-    streams::{self, Streams},
+    streams::{self, OpenError, PeerStream, ProtocolError, Streams},
     swarm::{self, COMMANDS, Command, Control, ListenError},
     transport::{TransportError, Transports},
 };
@@ -39,6 +42,10 @@ pub struct MeshConfig {
     pub agent: String,
     /// TCP and QUIC, or memory.
     pub transports: Transports,
+    /// Protocols beside calls whose streams are accepted: the id (it begins with `/`), and how many
+    /// streams may wait to be taken up, beyond which further ones are refused. They arrive at
+    /// [`Inbound::streams`].
+    pub protocols: Vec<(String, usize)>,
 }
 
 /// Why a mesh could not start.
@@ -51,6 +58,9 @@ pub enum StartError {
     /// It cannot listen.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// A protocol cannot be accepted.
+    #[error(transparent)]
+    Protocol(#[from] ProtocolError),
 }
 
 /// The mesh. Clones are handles to the same one.
@@ -72,12 +82,8 @@ impl Mesh {
         book: &Book,
         tasks: &Tasks,
     ) -> Result<(Self, Inbound), StartError> {
-        let (factory, mut accepts) = streams::new([
-            (call::PROTOCOL, CALL_QUEUE),
-            (ping::PROTOCOL, PING_QUEUE),
-        ]);
-        let pings = accepts.pop().expect("two protocols have two queues");
-        let calls_in = accepts.pop().expect("two protocols have two queues");
+        let own = [(call::PROTOCOL, CALL_QUEUE), (ping::PROTOCOL, PING_QUEUE)];
+        let (factory, [calls_in, pings], raw) = streams::new(own, &config.protocols)?;
         let calls = Calls::new(factory.handle(), tasks.clone());
         let (commands, wishes) = mpsc::channel(COMMANDS);
         let (listening, addresses) = watch::channel(Vec::new());
@@ -110,6 +116,7 @@ impl Mesh {
         tasks.spawn("pings", ping::answer(pings, tasks.clone()));
         let inbound = Inbound {
             accept: calls_in,
+            raw,
             tasks: tasks.clone(),
         };
         Ok((mesh, inbound))
@@ -150,6 +157,22 @@ impl Mesh {
         let place = self.calls.place(peer).await?;
         self.connect(peer).await?;
         self.calls.send(place, request).await
+    }
+
+    /// Opens a bare stream of `protocol` to a peer, and connects first if need be: the side door for
+    /// what is not a call. Dropping the stream resets it.
+    pub async fn open_stream(
+        &self,
+        peer: PeerId,
+        protocol: &str,
+    ) -> Result<PeerStream, CallError> {
+        self.connect(peer).await?;
+        let opened = match streams::protocol(protocol) {
+            Some(name) => self.streams.open(&peer, &name).await,
+            // Nobody speaks what is not a name.
+            None => Err(OpenError::Unsupported(protocol.to_owned())),
+        };
+        opened.map_err(|source| CallError::Open { peer, source })
     }
 
     /// Makes sure that there is a connection to a peer, within [`CONNECT_TIMEOUT`].

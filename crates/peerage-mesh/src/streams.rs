@@ -89,13 +89,28 @@ pub enum OpenError {
     Broken(String),
 }
 
-/// Where the streams of one protocol arrive.
+/// Why a protocol cannot be accepted.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProtocolError {
+    /// It is not the name of a protocol.
+    #[error("{0:?} is no protocol: a protocol begins with /")]
+    Name(String),
+    /// It is there already.
+    #[error("{0} is accepted already")]
+    Taken(String),
+    /// None of its streams could ever wait.
+    #[error("the queue of {0} has no room")]
+    NoRoom(String),
+}
+
+/// Where the streams of one protocol arrive. Once dropped, the protocol is no longer offered.
 #[derive(Debug)]
-pub(crate) struct Accept(mpsc::Receiver<(PeerId, PeerStream)>);
+pub struct Accept(mpsc::Receiver<(PeerId, PeerStream)>);
 
 impl Accept {
     /// The next stream and who opened it; `None` when the mesh has stopped.
-    pub(crate) async fn next(&mut self) -> Option<(PeerId, PeerStream)> {
+    pub async fn next(&mut self) -> Option<(PeerId, PeerStream)> {
         self.0.recv().await
     }
 }
@@ -226,22 +241,43 @@ impl Factory {
     }
 }
 
-/// Accepts `protocols` (name, length of its queue), with one queue for each, in their order.
-pub(crate) fn new(
-    protocols: impl IntoIterator<Item = (StreamProtocol, usize)>,
-) -> (Factory, Vec<Accept>) {
-    let (protocols, accepts): (Vec<_>, Vec<_>) = protocols
-        .into_iter()
-        .map(|(name, length)| {
-            let (queue, arrivals) = mpsc::channel(length);
-            (Protocol { name, queue }, Accept(arrivals))
-        })
-        .unzip();
+/// Streams of further protocols, by their names.
+pub(crate) type Raw = HashMap<String, Accept>;
+
+/// A protocol by its name, if it is one.
+pub(crate) fn protocol(name: &str) -> Option<StreamProtocol> {
+    StreamProtocol::try_from_owned(name.to_owned()).ok()
+}
+
+/// Accepts the mesh's `own` protocols and `further` ones (name, length of the queue), with one queue
+/// for each.
+pub(crate) fn new<const N: usize>(
+    own: [(StreamProtocol, usize); N],
+    further: &[(String, usize)],
+) -> Result<(Factory, [Accept; N], Raw), ProtocolError> {
+    let mut protocols = Vec::new();
+    let mut accept = |name, length| {
+        let (queue, arrivals) = mpsc::channel(length);
+        protocols.push(Protocol { name, queue });
+        Accept(arrivals)
+    };
+    let accepts = own.clone().map(|(name, length)| accept(name, length));
+    let mut raw = Raw::new();
+    for (name, length) in further {
+        let known = protocol(name).ok_or_else(|| ProtocolError::Name(name.clone()))?;
+        if raw.contains_key(name) || own.iter().any(|(own, _)| *own == known) {
+            return Err(ProtocolError::Taken(name.clone()));
+        }
+        if *length == 0 {
+            return Err(ProtocolError::NoRoom(name.clone()));
+        }
+        raw.insert(name.clone(), accept(known, *length));
+    }
     let factory = Factory {
         streams: Streams::default(),
         protocols: protocols.into(),
     };
-    (factory, accepts)
+    Ok((factory, accepts, raw))
 }
 
 impl PeerStream {

@@ -10,7 +10,10 @@ use tokio_util::compat::FuturesAsyncReadCompatExt;
 use tower::{Service, ServiceExt};
 
 use super::BoxError;
-use crate::{Tasks, streams::Accept};
+use crate::{
+    Tasks,
+    streams::{Accept, Raw},
+};
 
 /// How long a stream may take for the head of its next request: bounds both a slow sender and an
 /// idle stream. More than a caller keeps a warm stream.
@@ -32,10 +35,18 @@ pub enum Origin {
 #[derive(Debug)]
 pub struct Inbound {
     pub(crate) accept: Accept,
+    pub(crate) raw: Raw,
     pub(crate) tasks: Tasks,
 }
 
 impl Inbound {
+    /// Takes the streams of a protocol that [`MeshConfig::protocols`](crate::MeshConfig::protocols)
+    /// names; `None` when it does not, or they were taken before. What nobody has taken when
+    /// [`Inbound::serve`] begins is no longer offered.
+    pub fn streams(&mut self, protocol: &str) -> Option<Accept> {
+        self.raw.remove(protocol)
+    }
+
     /// Answers every call with `service` until the mesh stops. Each request carries its
     /// [`Origin::Peer`] as an extension.
     pub async fn serve<S, B>(mut self, service: S)
@@ -45,6 +56,7 @@ impl Inbound {
         S::Future: Send,
         B: http_body::Body<Error: Into<BoxError>, Data: Send> + Send + 'static,
     {
+        self.raw.clear();
         while let Some((peer, stream)) = self.accept.next().await {
             let service = service.clone();
             let answer = service_fn(move |mut request: Request<Incoming>| {
