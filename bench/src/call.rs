@@ -1,15 +1,15 @@
 //! The first measure: what a warm call costs above the bare echo it stands on.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use clap::Args;
 use futures::AsyncWriteExt;
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use peerage_core::PeerId;
-use peerage_mesh::{Body, Mesh};
+use peerage_mesh::{Body, Mesh, PeerStream};
 use tokio::task::JoinSet;
 
 use crate::{
@@ -22,6 +22,9 @@ use crate::{
 const PAYLOAD: usize = 128;
 /// Calls before the first that counts, in each way.
 const WARM_UP: usize = 2_000;
+/// Calls in one way before it is the other's turn: short, so that what the machine does meanwhile
+/// falls on both.
+const TURN: usize = 50;
 
 /// How long to measure.
 #[derive(Debug, Args)]
@@ -53,6 +56,10 @@ enum Way {
     Call,
 }
 
+impl Way {
+    const BOTH: [Self; 2] = [Self::Bare, Self::Call];
+}
+
 /// Measures and prints.
 pub(crate) async fn run(options: &Options) -> Result<()> {
     let transports = if options.transport.is_empty() {
@@ -72,32 +79,21 @@ async fn over(transport: Transport, options: &Options) -> Result<Row> {
     let id = peer.0;
     let node = Node::asking(transport, peer).await?;
     let mesh = &node.mesh;
-    for way in [Way::Bare, Way::Call] {
-        sequential(mesh, id, way, WARM_UP).await?;
+    for way in Way::BOTH {
         concurrent(mesh, id, way, (WARM_UP, options.in_flight)).await?;
     }
+    sequential(mesh, id, WARM_UP).await?;
     let mut rounds = Vec::new();
     for round in 0..options.rounds {
+        let [mut bare, mut call] = sequential(mesh, id, options.sequential).await?;
         // Who goes first alternates, so that a drift of the machine falls on both.
-        let order = if round % 2 == 0 {
-            [Way::Bare, Way::Call]
-        } else {
-            [Way::Call, Way::Bare]
-        };
-        let mut bare = report::Way::default();
-        let mut call = report::Way::default();
+        let mut order = Way::BOTH;
+        order.rotate_left(round % 2);
         for way in order {
-            let mut times = sequential(mesh, id, way, options.sequential).await?;
-            times.sort_unstable();
-            let many = (options.concurrent, options.in_flight);
-            let measured = report::Way {
-                p50: quantile(&times, 0.5),
-                p99: quantile(&times, 0.99),
-                per_second: concurrent(mesh, id, way, many).await?,
-            };
+            let rate = concurrent(mesh, id, way, (options.concurrent, options.in_flight)).await?;
             match way {
-                Way::Bare => bare = measured,
-                Way::Call => call = measured,
+                Way::Bare => bare.per_second = rate,
+                Way::Call => call.per_second = rate,
             }
         }
         rounds.push(Round { bare, call });
@@ -106,13 +102,36 @@ async fn over(transport: Transport, options: &Options) -> Result<Row> {
     Ok(Row { transport: transport.name(), rounds })
 }
 
-/// How long each of `count` took, one after the other.
-async fn sequential(mesh: &Mesh, peer: PeerId, way: Way, count: usize) -> Result<Vec<Duration>> {
-    let mesh = mesh.clone();
+/// The latencies of both ways, `count` calls each, one after the other and the ways in short turns.
+async fn sequential(mesh: &Mesh, peer: PeerId, count: usize) -> Result<[report::Way; 2]> {
+    let mut askers = Vec::new();
+    for way in Way::BOTH {
+        askers.push(Asker::new(mesh, peer, way).await?);
+    }
     // A task of its own, as a caller is: the main thread would add its own waking to each.
     let mut task = JoinSet::new();
-    task.spawn(async move { some(&mesh, peer, way, count).await });
-    task.join_next().await.expect("it was just spawned")?
+    task.spawn(async move {
+        let mut times = [Vec::new(), Vec::new()];
+        for _ in 0..count.div_ceil(TURN) {
+            for (asker, times) in askers.iter_mut().zip(&mut times) {
+                for _ in 0..TURN {
+                    let start = Instant::now();
+                    asker.ask().await?;
+                    times.push(start.elapsed());
+                }
+            }
+        }
+        anyhow::Ok(times)
+    });
+    let times = task.join_next().await.context("it was just spawned")???;
+    Ok(times.map(|mut times| {
+        times.sort_unstable();
+        report::Way {
+            p50: quantile(&times, 0.5),
+            p99: quantile(&times, 0.99),
+            per_second: 0.0,
+        }
+    }))
 }
 
 /// How many there were in a second, with `in_flight` at any time.
@@ -122,12 +141,20 @@ async fn concurrent(
     way: Way,
     (count, in_flight): (usize, usize),
 ) -> Result<f64> {
+    let mut askers = Vec::new();
+    for _ in 0..in_flight {
+        askers.push(Asker::new(mesh, peer, way).await?);
+    }
+    let each = count / in_flight;
     let mut tasks = JoinSet::new();
     let start = Instant::now();
-    let each = count / in_flight;
-    for _ in 0..in_flight {
-        let mesh = mesh.clone();
-        tasks.spawn(async move { some(&mesh, peer, way, each).await });
+    for mut asker in askers {
+        tasks.spawn(async move {
+            for _ in 0..each {
+                asker.ask().await?;
+            }
+            anyhow::Ok(())
+        });
     }
     while let Some(done) = tasks.join_next().await {
         done??;
@@ -136,35 +163,53 @@ async fn concurrent(
     Ok(f64::from(total) / start.elapsed().as_secs_f64())
 }
 
-async fn some(mesh: &Mesh, peer: PeerId, way: Way, count: usize) -> Result<Vec<Duration>> {
-    let payload = Bytes::from(vec![b'x'; PAYLOAD]);
-    let mut times = Vec::with_capacity(count);
-    match way {
-        Way::Call => {
-            for _ in 0..count {
-                let start = Instant::now();
-                let echoed = call(mesh, peer, payload.clone()).await?;
-                times.push(start.elapsed());
-                ensure!(echoed == payload, "another answer than what was sent");
+/// Asks in one of the ways.
+#[derive(Debug)]
+enum Asker {
+    Bare {
+        stream: PeerStream,
+        frame: Vec<u8>,
+        echoed: Vec<u8>,
+    },
+    Call {
+        mesh: Mesh,
+        peer: PeerId,
+        payload: Bytes,
+    },
+}
+
+impl Asker {
+    async fn new(mesh: &Mesh, peer: PeerId, way: Way) -> Result<Self> {
+        let payload = Bytes::from(vec![b'x'; PAYLOAD]);
+        Ok(match way {
+            Way::Bare => {
+                let mut frame = u32::try_from(PAYLOAD)?.to_be_bytes().to_vec();
+                frame.extend_from_slice(&payload);
+                Self::Bare {
+                    stream: mesh.open_stream(peer, ECHO).await?,
+                    frame,
+                    echoed: Vec::new(),
+                }
             }
-        }
-        Way::Bare => {
-            let mut stream = mesh.open_stream(peer, ECHO).await?;
-            let mut frame = u32::try_from(PAYLOAD)?.to_be_bytes().to_vec();
-            frame.extend_from_slice(&payload);
-            let mut echoed = Vec::new();
-            for _ in 0..count {
-                let start = Instant::now();
-                stream.write_all(&frame).await?;
+            Way::Call => Self::Call { mesh: mesh.clone(), peer, payload },
+        })
+    }
+
+    async fn ask(&mut self) -> Result<()> {
+        match self {
+            Self::Bare { stream, frame, echoed } => {
+                stream.write_all(frame).await?;
                 stream.flush().await?;
-                node::read_frame(&mut stream, &mut echoed).await?;
-                times.push(start.elapsed());
+                node::read_frame(stream, echoed).await?;
                 ensure!(echoed == frame, "another answer than what was sent");
             }
-            stream.close().await?;
+            Self::Call { mesh, peer, payload } => {
+                let echoed = call(mesh, *peer, payload.clone()).await?;
+                ensure!(echoed == *payload, "another answer than what was sent");
+            }
         }
+        Ok(())
     }
-    Ok(times)
 }
 
 /// One call that sends `body` and reads the whole answer.
