@@ -30,7 +30,7 @@ pub use serve::{Inbound, Origin};
 
 use crate::{
     Tasks,
-    streams::{OpenError, Streams},
+    streams::{Line, OpenError, Streams},
 };
 
 /// The protocol of calls: <https://github.com/libp2p/specs/tree/master/http>.
@@ -106,8 +106,22 @@ pub(crate) struct Place {
 
 #[derive(Debug)]
 struct Warm {
-    sender: SendRequest<Body>,
+    stream: CallStream,
     since: Instant,
+}
+
+/// A stream that carries one call after the other.
+#[derive(Debug)]
+struct CallStream {
+    sender: SendRequest<Body>,
+    line: Line,
+}
+
+impl CallStream {
+    /// Whether another call may go over it.
+    fn is_usable(&self) -> bool {
+        !self.sender.is_closed() && !self.line.is_retired()
+    }
 }
 
 impl Calls {
@@ -138,10 +152,10 @@ impl Calls {
         prepare(&peer, &mut request);
         while let Some(mut warm) = place.pool.take() {
             // The stream of an answer that was just read is marked free by its own task a moment later.
-            if !matches!(timeout(SETTLE, warm.ready()).await, Ok(Ok(()))) {
+            if !matches!(timeout(SETTLE, warm.sender.ready()).await, Ok(Ok(()))) {
                 continue;
             }
-            match warm.try_send_request(request).await {
+            match warm.sender.try_send_request(request).await {
                 Ok(response) => return Ok(answered(response, warm, place)),
                 Err(mut error) => match error.take_message() {
                     Some(unsent) => request = unsent,
@@ -152,9 +166,9 @@ impl Calls {
                 },
             }
         }
-        let mut sender = self.fresh(peer).await?;
-        match sender.send_request(request).await {
-            Ok(response) => Ok(answered(response, sender, place)),
+        let mut fresh = self.fresh(peer).await?;
+        match fresh.sender.send_request(request).await {
+            Ok(response) => Ok(answered(response, fresh, place)),
             Err(source) => Err(CallError::Lost { peer, source }),
         }
     }
@@ -175,7 +189,7 @@ impl Calls {
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         pools.retain(|_, pool| {
             let mut warm = pool.lock();
-            warm.retain(|w| w.since.elapsed() < KEEP_WARM && !w.sender.is_closed());
+            warm.retain(|w| w.since.elapsed() < KEEP_WARM && w.stream.is_usable());
             !warm.is_empty() || Arc::strong_count(pool) > 1
         });
     }
@@ -193,12 +207,13 @@ impl Calls {
             .clone()
     }
 
-    async fn fresh(&self, peer: PeerId) -> Result<SendRequest<Body>, CallError> {
+    async fn fresh(&self, peer: PeerId) -> Result<CallStream, CallError> {
         let stream = self
             .streams
             .open(&peer, &PROTOCOL)
             .await
             .map_err(|source| CallError::Open { peer, source })?;
+        let line = stream.line().clone();
         let (sender, connection) = http1::Builder::new()
             .max_header_size(MAX_HEAD)
             .handshake(TokioIo::new(stream.compat()))
@@ -209,7 +224,7 @@ impl Calls {
                 tracing::debug!(%peer, %error, "a stream of calls ended");
             }
         });
-        Ok(sender)
+        Ok(CallStream { sender, line })
     }
 }
 
@@ -219,20 +234,20 @@ impl Pool {
     }
 
     /// The stream that was used last, for it is the most likely to be alive.
-    fn take(&self) -> Option<SendRequest<Body>> {
+    fn take(&self) -> Option<CallStream> {
         let mut warm = self.lock();
         while let Some(candidate) = warm.pop() {
-            if !candidate.sender.is_closed() && candidate.since.elapsed() < KEEP_WARM {
-                return Some(candidate.sender);
+            if candidate.stream.is_usable() && candidate.since.elapsed() < KEEP_WARM {
+                return Some(candidate.stream);
             }
         }
         None
     }
 
-    fn give_back(&self, sender: SendRequest<Body>) {
-        if !sender.is_closed() {
+    fn give_back(&self, stream: CallStream) {
+        if stream.is_usable() {
             self.lock().push(Warm {
-                sender,
+                stream,
                 since: Instant::now(),
             });
         }
@@ -251,8 +266,8 @@ fn prepare(peer: &PeerId, request: &mut Request<Body>) {
 
 fn answered(
     response: Response<hyper::body::Incoming>,
-    sender: SendRequest<Body>,
+    stream: CallStream,
     place: Place,
 ) -> Response<ResponseBody> {
-    response.map(|body| ResponseBody::new(body, body::Lease::new(sender, place)))
+    response.map(|body| ResponseBody::new(body, body::Lease::new(stream, place)))
 }

@@ -18,7 +18,7 @@ use crate::{
     call::{self, Body, CallError, Calls, Inbound, ResponseBody},
     ping::{self, PingError, Pinger},
     streams::{self, OpenError, PeerStream, ProtocolError, Streams},
-    swarm::{self, COMMANDS, Command, Control, ListenError},
+    swarm::{self, COMMANDS, Command, Control, ListenError, Listeners},
     transport::{TransportError, Transports},
 };
 
@@ -70,7 +70,7 @@ pub struct Mesh {
     book: Book,
     streams: Streams,
     calls: Calls,
-    commands: mpsc::Sender<Command>,
+    pub(crate) commands: mpsc::Sender<Command>,
     listening: watch::Receiver<Vec<Multiaddr>>,
 }
 
@@ -96,7 +96,7 @@ impl Mesh {
             listening: addresses,
         };
         swarm::name_configured(book, &config.peers);
-        let control = Control {
+        let mut control = Control {
             config,
             book: book.clone(),
             streams: factory,
@@ -107,11 +107,13 @@ impl Mesh {
             listening,
             waiting: HashMap::new(),
             connections: HashMap::new(),
+            peers: HashMap::new(),
+            listeners: Listeners::default(),
             causes: HashMap::new(),
             swept: Instant::now(),
         };
         let mut swarm = control.build()?;
-        swarm::listen(&mut swarm, &control.config)?;
+        control.listeners.begin(&mut swarm, &control.config)?;
         tasks.spawn("swarm", control.supervise(swarm));
         tasks.spawn("pings", ping::answer(pings, tasks.clone()));
         let inbound = Inbound {
@@ -200,6 +202,12 @@ impl Mesh {
     #[must_use]
     pub fn is_connected(&self, peer: &PeerId) -> bool {
         self.streams.is_connected(peer)
+    }
+
+    /// How many connections to a peer there are: one, but for a while after both have dialled.
+    #[must_use]
+    pub fn connections(&self, peer: &PeerId) -> usize {
+        self.streams.connections(peer)
     }
 
     /// Closes the connections with a peer; `cause` is kept in the book.

@@ -12,8 +12,8 @@ use std::{
     io::ErrorKind,
     pin::Pin,
     sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
@@ -42,14 +42,14 @@ pub(crate) const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub struct PeerStream {
     stream: Stream,
-    traffic: Arc<Traffic>,
+    line: Line,
     /// Yamux does not wake the readers of a connection that this side closes (0.14, `closing.rs`), so
     /// the end of the connection is heard of here.
     ended: Pin<Box<WaitForCancellationFutureOwned>>,
     _place: OwnedSemaphorePermit,
 }
 
-/// Bytes that went over the streams of one connection since they were last asked for.
+/// Bytes that went over the streams of one peer since they were last asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
     bytes_in: AtomicU64,
@@ -119,6 +119,8 @@ impl Accept {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Streams {
     links: Arc<RwLock<HashMap<PeerId, Link>>>,
+    /// By peer and not by connection, so that what the last moments of one carried is counted too.
+    traffic: Arc<Mutex<HashMap<PeerId, Arc<Traffic>>>>,
     refused: Arc<AtomicU64>,
 }
 
@@ -128,14 +130,36 @@ struct Link {
     opens: mpsc::Sender<Open>,
     places: Arc<Semaphore>,
     line: Line,
+    /// How many connections to the peer there are.
+    connections: usize,
 }
 
 /// What the streams of one connection share.
-#[derive(Clone, Debug, Default)]
-struct Line {
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
     traffic: Arc<Traffic>,
     /// Cancelled when the connection has ended.
     ended: CancellationToken,
+    retired: Arc<AtomicBool>,
+}
+
+impl Line {
+    fn new(traffic: Arc<Traffic>) -> Self {
+        Self {
+            traffic,
+            ended: CancellationToken::new(),
+            retired: Arc::default(),
+        }
+    }
+
+    /// Whether another connection to the peer is used by now: this one ends when nothing runs on it.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Relaxed)
+    }
+
+    fn retire(&self, retired: bool) {
+        self.retired.store(retired, Ordering::Relaxed);
+    }
 }
 
 /// A wish for a stream, sent to a connection's task.
@@ -177,6 +201,11 @@ impl Streams {
         self.link(peer).is_some()
     }
 
+    /// How many connections to a peer there are: one, but for a while after both have dialled.
+    pub(crate) fn connections(&self, peer: &PeerId) -> usize {
+        self.link(peer).map_or(0, |link| link.connections)
+    }
+
     /// How many inbound streams were refused because a queue or a peer's share was full.
     pub(crate) fn refused(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
@@ -184,15 +213,26 @@ impl Streams {
 
     /// Bytes that went over each peer's streams since the last call.
     pub(crate) fn take_traffic(&self) -> Vec<(PeerId, u64, u64)> {
-        let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
-        links
-            .iter()
-            .map(|(peer, link)| {
-                let (bytes_in, bytes_out) = link.line.traffic.take();
-                (*peer, bytes_in, bytes_out)
-            })
-            .filter(|(_, bytes_in, bytes_out)| bytes_in + bytes_out > 0)
-            .collect()
+        let mut taken = Vec::new();
+        self.traffic().retain(|peer, traffic| {
+            // Asked before the bytes are taken: who lets go in between is counted the next time.
+            let open = Arc::strong_count(traffic) > 1;
+            let (bytes_in, bytes_out) = traffic.take();
+            if bytes_in + bytes_out > 0 {
+                taken.push((*peer, bytes_in, bytes_out));
+            }
+            open
+        });
+        taken
+    }
+
+    /// The counters of a peer, which its connections and streams share.
+    fn traffic_of(&self, peer: PeerId) -> Arc<Traffic> {
+        self.traffic().entry(peer).or_default().clone()
+    }
+
+    fn traffic(&self) -> MutexGuard<'_, HashMap<PeerId, Arc<Traffic>>> {
+        self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn link(&self, peer: &PeerId) -> Option<Link> {
@@ -284,10 +324,20 @@ impl PeerStream {
     fn new(stream: Stream, line: &Line, place: OwnedSemaphorePermit) -> Self {
         Self {
             stream,
-            traffic: line.traffic.clone(),
+            line: line.clone(),
             ended: Box::pin(line.ended.clone().cancelled_owned()),
             _place: place,
         }
+    }
+
+    /// Lets the connection be idle although this stream is open.
+    pub(crate) fn ignore_for_keep_alive(&mut self) {
+        self.stream.ignore_for_keep_alive();
+    }
+
+    /// The connection it runs on.
+    pub(crate) fn line(&self) -> &Line {
+        &self.line
     }
 
     /// What would wait is over when the connection is.
@@ -311,7 +361,7 @@ impl AsyncRead for PeerStream {
     ) -> Poll<std::io::Result<usize>> {
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         if let Poll::Ready(Ok(n)) = &read {
-            self.traffic.bytes_in.fetch_add(*n as u64, Ordering::Relaxed);
+            self.line.traffic.bytes_in.fetch_add(*n as u64, Ordering::Relaxed);
         }
         self.or_ended(cx, read)
     }
@@ -325,7 +375,7 @@ impl AsyncWrite for PeerStream {
     ) -> Poll<std::io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         if let Poll::Ready(Ok(n)) = &written {
-            self.traffic.bytes_out.fetch_add(*n as u64, Ordering::Relaxed);
+            self.line.traffic.bytes_out.fetch_add(*n as u64, Ordering::Relaxed);
         }
         self.or_ended(cx, written)
     }

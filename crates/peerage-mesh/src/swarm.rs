@@ -21,7 +21,11 @@ use peerage_core::{
     dial,
     peer_book::{PeerEvent, Source},
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
+};
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     Book, Tasks,
@@ -55,6 +59,15 @@ pub(crate) enum Command {
     Panic,
 }
 
+/// A peer that is connected.
+#[derive(Debug)]
+pub(crate) struct Connected {
+    /// The connection that the book was told of.
+    told: Option<ConnectionId>,
+    /// Pings it; held for its drop.
+    _ping: AbortOnDropHandle<()>,
+}
+
 /// What outlives a swarm that has to be built anew.
 pub(crate) struct Control {
     pub(crate) config: MeshConfig,
@@ -67,6 +80,8 @@ pub(crate) struct Control {
     pub(crate) listening: watch::Sender<Vec<Multiaddr>>,
     pub(crate) waiting: HashMap<PeerId, Vec<oneshot::Sender<Result<(), String>>>>,
     pub(crate) connections: HashMap<ConnectionId, (PeerId, PeerEvent)>,
+    pub(crate) peers: HashMap<PeerId, Connected>,
+    pub(crate) listeners: Listeners,
     pub(crate) causes: HashMap<PeerId, String>,
     pub(crate) swept: Instant,
 }
@@ -89,6 +104,7 @@ impl Control {
             }
             tracing::error!("the swarm panicked and is built anew");
             self.abandon();
+            self.listeners.closed_all();
             tokio::time::sleep(RESTART_AFTER).await;
             swarm = match self.build() {
                 Ok(swarm) => swarm,
@@ -97,20 +113,26 @@ impl Control {
                     return;
                 }
             };
-            listen::again(&mut swarm, &self.listening.borrow());
+            self.listeners.again(&mut swarm);
         }
     }
 
     /// Everything that hung on the old swarm is told that it is gone.
     fn abandon(&mut self) {
-        let connected: Vec<PeerId> = self.connections.drain().map(|(_, (p, _))| p).collect();
+        let cause = "the transport was restarted";
+        self.connections.clear();
+        let connected: Vec<PeerId> = self.peers.keys().copied().collect();
         for peer in connected {
-            self.lost(peer, Some("the transport was restarted".into()));
+            self.lost(peer, Some(cause.into()));
         }
-        for (_, waiting) in self.waiting.drain() {
-            for reply in waiting {
-                let _ = reply.send(Err("the transport was restarted".into()));
-            }
+        let dialing: Vec<PeerId> = self.book.read(|book| {
+            let dialing = book.iter().filter(|(_, record)| record.dialing);
+            dialing.map(|(peer, _)| *peer).collect()
+        });
+        // Whoever waits for a peer that is not being dialled came in the very last moment.
+        let waiting: Vec<PeerId> = self.waiting.keys().copied().collect();
+        for peer in dialing.into_iter().chain(waiting) {
+            self.dial_failed(peer, cause.into());
         }
     }
 
@@ -183,8 +205,10 @@ impl Control {
                 }
             }
             Command::Close(peer, cause) => {
-                self.causes.insert(peer, cause);
-                let _ = swarm.disconnect_peer_id(peer);
+                if swarm.is_connected(&peer) {
+                    self.causes.insert(peer, cause);
+                    let _ = swarm.disconnect_peer_id(peer);
+                }
             }
             #[cfg(test)]
             Command::Panic => panic!("asked to"),
@@ -197,13 +221,11 @@ impl Control {
                 peer_id,
                 connection_id,
                 endpoint,
-                num_established,
                 ..
             } => {
                 let connected = translate::connected(&endpoint);
-                self.connections
-                    .insert(connection_id, (peer_id, connected.clone()));
-                self.connected(peer_id, connected, num_established.get() == 1);
+                self.connections.insert(connection_id, (peer_id, connected));
+                self.connected(peer_id, swarm.behaviour().streams.used(&peer_id));
             }
             SwarmEvent::ConnectionClosed {
                 peer_id,
@@ -213,62 +235,98 @@ impl Control {
                 ..
             } => {
                 self.connections.remove(&connection_id);
-                self.closed(peer_id, num_established, translate::close_cause(cause));
+                if num_established == 0 {
+                    self.lost(peer_id, translate::close_cause(cause));
+                } else {
+                    self.tell(peer_id, swarm.behaviour().streams.used(&peer_id));
+                }
             }
             SwarmEvent::OutgoingConnectionError {
                 peer_id: Some(peer),
                 error,
                 ..
             } => {
-                if let Some(cause) = translate::dial_error(&error) {
+                // A peer that came in by itself meanwhile is reached.
+                if !swarm.is_connected(&peer)
+                    && let Some(cause) = translate::dial_error(&error)
+                {
                     self.dial_failed(peer, cause);
                 }
-            }
-            SwarmEvent::NewListenAddr { .. }
-            | SwarmEvent::ExpiredListenAddr { .. }
-            | SwarmEvent::ListenerClosed { .. } => {
-                self.listening
-                    .send_replace(swarm.listeners().cloned().collect());
-            }
-            SwarmEvent::ListenerError { error, .. } => {
-                tracing::warn!(%error, "a listener failed");
             }
             SwarmEvent::Behaviour(BehaviourEvent::Identify(
                 identify::Event::Received { peer_id, info, .. }
                 | identify::Event::Pushed { peer_id, info, .. },
             )) => self.book.apply(peer_id, translate::identified(info)),
-            _ => {}
+            event => self.listener(swarm, event),
         }
     }
 
-    fn connected(&mut self, peer: PeerId, event: PeerEvent, first: bool) {
+    fn listener(&mut self, swarm: &Swarm<Behaviour>, event: SwarmEvent<BehaviourEvent>) {
+        match event {
+            SwarmEvent::NewListenAddr {
+                listener_id,
+                address,
+            } => self.listeners.found(listener_id, &address),
+            SwarmEvent::ExpiredListenAddr { .. } => {}
+            SwarmEvent::ListenerClosed {
+                listener_id,
+                reason,
+                ..
+            } => {
+                tracing::warn!(?reason, "a listener closed");
+                self.listeners.closed(listener_id);
+            }
+            SwarmEvent::ListenerError { error, .. } => {
+                tracing::warn!(%error, "a listener failed");
+                return;
+            }
+            _ => return,
+        }
+        self.listening
+            .send_replace(swarm.listeners().cloned().collect());
+    }
+
+    fn connected(&mut self, peer: PeerId, used: Option<ConnectionId>) {
         tracing::debug!(%peer, "connected");
-        self.book.apply(peer, event);
+        if !self.peers.contains_key(&peer) {
+            let ping = AbortOnDropHandle::new(self.ping(peer));
+            let connected = Connected { told: None, _ping: ping };
+            self.peers.insert(peer, connected);
+        }
+        self.tell(peer, used);
         for reply in self.waiting.remove(&peer).unwrap_or_default() {
             let _ = reply.send(Ok(()));
         }
-        if first {
-            let (streams, book) = (self.streams.handle(), self.book.clone());
-            let commands = self.own_commands.clone();
-            self.tasks.spawn("ping", async move {
-                if let Some(cause) = ping::watch(streams, book, peer).await {
-                    let _ = commands.send(Command::Close(peer, cause)).await;
-                }
-            });
+    }
+
+    /// Tells the book which of the connections to a peer is used, when that has changed.
+    fn tell(&mut self, peer: PeerId, used: Option<ConnectionId>) {
+        let Some(connected) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        // One that is not known here yet is about to be.
+        if let Some(used) = used.filter(|used| connected.told != Some(*used))
+            && let Some((_, event)) = self.connections.get(&used)
+        {
+            connected.told = Some(used);
+            self.book.apply(peer, event.clone());
         }
     }
 
-    fn closed(&mut self, peer: PeerId, remaining: u32, cause: Option<String>) {
-        let other = self.connections.values().find(|(p, _)| *p == peer);
-        match other {
-            Some((_, event)) if remaining > 0 => self.book.apply(peer, event.clone()),
-            _ => self.lost(peer, cause),
-        }
+    fn ping(&self, peer: PeerId) -> JoinHandle<()> {
+        let (streams, book) = (self.streams.handle(), self.book.clone());
+        let commands = self.own_commands.clone();
+        self.tasks.spawn("ping", async move {
+            if let Some(cause) = ping::watch(streams, book, peer).await {
+                let _ = commands.send(Command::Close(peer, cause)).await;
+            }
+        })
     }
 
     fn lost(&mut self, peer: PeerId, cause: Option<String>) {
         let cause = self.causes.remove(&peer).or(cause);
         tracing::debug!(%peer, cause, "disconnected");
+        self.peers.remove(&peer);
         self.calls.forget(&peer);
         self.book.apply(peer, PeerEvent::Disconnected { cause });
     }
@@ -289,6 +347,7 @@ impl Control {
         }
         self.swept = Instant::now();
         self.calls.sweep();
+        self.listeners.again(swarm);
         for (peer, bytes_in, bytes_out) in self.streams.handle().take_traffic() {
             let event = PeerEvent::Transferred {
                 bytes_in,
@@ -320,4 +379,7 @@ pub(crate) fn name_configured(book: &Book, peers: &[(PeerId, Multiaddr)]) {
 }
 
 pub use listen::ListenError;
-pub(crate) use listen::begin as listen;
+pub(crate) use listen::Listeners;
+
+#[cfg(test)]
+mod tests;

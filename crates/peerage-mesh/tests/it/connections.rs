@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use bytes::Bytes;
 use peerage_core::{Identity, PeerId, peer_book::{Path, PeerEvent, Source}};
 use tokio::time::timeout;
@@ -74,4 +76,32 @@ async fn another_key_at_a_known_address_is_refused_and_told() {
         .expect("it ends by itself")
         .unwrap_err();
     assert!(error.to_string().contains("another peer"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_that_dial_each_other_at_once_one_connection_remains() {
+    for (listen, secrets) in [
+        ("/ip4/127.0.0.1/tcp/0", [51, 52]),
+        ("/ip4/127.0.0.1/udp/0/quic-v1", [53, 54]),
+    ] {
+        let a = Node::echo(secrets[0], listen, &[]).await;
+        let b = Node::echo(secrets[1], listen, &[]).await;
+        tokio::join!(introduce(&a, &b), introduce(&b, &a));
+        // Without the head start that the plan gives to one of them.
+        let (there, back) = tokio::join!(a.mesh.connect(b.id), b.mesh.connect(a.id));
+        there.and(back).expect("they meet");
+        let word = Bytes::from_static(b"word");
+        let mut again = tokio::time::interval(Duration::from_millis(250));
+        let one = async {
+            // Calls go on meanwhile, and none is lost.
+            while (a.mesh.connections(&b.id), b.mesh.connections(&a.id)) != (1, 1) {
+                assert_eq!(a.post(b.id, word.clone()).await, word);
+                assert_eq!(b.post(a.id, word.clone()).await, word);
+                again.tick().await;
+            }
+        };
+        timeout(PATIENCE, one).await.expect("the other is closed");
+        assert_eq!(a.post(b.id, word.clone()).await, word);
+        assert_eq!(b.post(a.id, word.clone()).await, word);
+    }
 }
