@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use futures::AsyncWriteExt;
 use http::Request;
 use http_body_util::{BodyExt, Full};
@@ -44,15 +44,20 @@ pub(crate) struct Options {
     /// Over these; both if none is named.
     #[arg(long)]
     transport: Vec<Transport>,
+    /// Only this way, for a profiler to look at; the other's figures are zero.
+    #[arg(long)]
+    only: Option<Way>,
     /// One JSON document instead of tables.
     #[arg(long)]
     json: bool,
 }
 
 /// What is done again and again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Way {
+    /// Frames on a stream.
     Bare,
+    /// Calls.
     Call,
 }
 
@@ -79,16 +84,17 @@ async fn over(transport: Transport, options: &Options) -> Result<Row> {
     let id = peer.0;
     let node = Node::asking(transport, peer).await?;
     let mesh = &node.mesh;
-    for way in Way::BOTH {
-        concurrent(mesh, id, way, (WARM_UP, options.in_flight)).await?;
+    let ways = options.only.map_or_else(|| Way::BOTH.to_vec(), |only| vec![only]);
+    for way in &ways {
+        concurrent(mesh, id, *way, (WARM_UP, options.in_flight)).await?;
     }
-    sequential(mesh, id, WARM_UP).await?;
+    sequential(mesh, id, &ways, WARM_UP).await?;
     let mut rounds = Vec::new();
     for round in 0..options.rounds {
-        let [mut bare, mut call] = sequential(mesh, id, options.sequential).await?;
+        let [mut bare, mut call] = sequential(mesh, id, &ways, options.sequential).await?;
         // Who goes first alternates, so that a drift of the machine falls on both.
-        let mut order = Way::BOTH;
-        order.rotate_left(round % 2);
+        let mut order = ways.clone();
+        order.rotate_left(round % ways.len());
         for way in order {
             let rate = concurrent(mesh, id, way, (options.concurrent, options.in_flight)).await?;
             match way {
@@ -102,22 +108,27 @@ async fn over(transport: Transport, options: &Options) -> Result<Row> {
     Ok(Row { transport: transport.name(), rounds })
 }
 
-/// The latencies of both ways, `count` calls each, one after the other and the ways in short turns.
-async fn sequential(mesh: &Mesh, peer: PeerId, count: usize) -> Result<[report::Way; 2]> {
+/// The latencies, `count` calls in each way, one after the other and the ways in short turns.
+async fn sequential(
+    mesh: &Mesh,
+    peer: PeerId,
+    ways: &[Way],
+    count: usize,
+) -> Result<[report::Way; 2]> {
     let mut askers = Vec::new();
-    for way in Way::BOTH {
-        askers.push(Asker::new(mesh, peer, way).await?);
+    for way in ways {
+        askers.push((*way, Asker::new(mesh, peer, *way).await?));
     }
     // A task of its own, as a caller is: the main thread would add its own waking to each.
     let mut task = JoinSet::new();
     task.spawn(async move {
         let mut times = [Vec::new(), Vec::new()];
         for _ in 0..count.div_ceil(TURN) {
-            for (asker, times) in askers.iter_mut().zip(&mut times) {
+            for (way, asker) in &mut askers {
                 for _ in 0..TURN {
                     let start = Instant::now();
                     asker.ask().await?;
-                    times.push(start.elapsed());
+                    times[*way as usize].push(start.elapsed());
                 }
             }
         }

@@ -6,6 +6,8 @@
 
 mod body;
 mod serve;
+mod stream;
+mod waker;
 
 use std::{
     collections::HashMap,
@@ -14,23 +16,18 @@ use std::{
 };
 
 use http::{HeaderValue, Request, Response, header::HOST};
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
 use libp2p::StreamProtocol;
 use peerage_core::PeerId;
 use thiserror::Error;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
-};
-use tokio_util::compat::FuturesAsyncReadCompatExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use body::{Body, BoxError, ResponseBody};
 pub use serve::{Inbound, Origin};
+use stream::CallStream;
 
 use crate::{
     Tasks,
-    streams::{Line, OpenError, Streams},
+    streams::{OpenError, Streams},
 };
 
 /// The protocol of calls: <https://github.com/libp2p/specs/tree/master/http>.
@@ -40,11 +37,6 @@ pub const MAX_CALLS: usize = 128;
 /// How long a warm stream is kept without a call. Less than the other side keeps it, so that a call
 /// seldom meets a stream that is just being closed.
 const KEEP_WARM: Duration = Duration::from_secs(20);
-/// How long a stream may take to be ready again after its answer was read.
-const SETTLE: Duration = Duration::from_secs(1);
-/// Bytes of a response's head, at the most.
-const MAX_HEAD: usize = 64 * 1024;
-
 /// Why a call got no answer.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -91,6 +83,8 @@ pub(crate) struct Calls {
 /// The warm streams of one peer, and the places of its calls.
 #[derive(Debug)]
 struct Pool {
+    /// How the peer is named as the host of a request.
+    host: Option<HeaderValue>,
     warm: Mutex<Vec<Warm>>,
     places: Arc<Semaphore>,
 }
@@ -108,20 +102,6 @@ pub(crate) struct Place {
 struct Warm {
     stream: CallStream,
     since: Instant,
-}
-
-/// A stream that carries one call after the other.
-#[derive(Debug)]
-struct CallStream {
-    sender: SendRequest<Body>,
-    line: Line,
-}
-
-impl CallStream {
-    /// Whether another call may go over it.
-    fn is_usable(&self) -> bool {
-        !self.sender.is_closed() && !self.line.is_retired()
-    }
 }
 
 impl Calls {
@@ -149,13 +129,12 @@ impl Calls {
         mut request: Request<Body>,
     ) -> Result<Response<ResponseBody>, CallError> {
         let peer = place.peer;
-        prepare(&peer, &mut request);
+        prepare(place.pool.host.as_ref(), &mut request);
         while let Some(mut warm) = place.pool.take() {
-            // The stream of an answer that was just read is marked free by its own task a moment later.
-            if !matches!(timeout(SETTLE, warm.sender.ready()).await, Ok(Ok(()))) {
+            if !warm.ready().await {
                 continue;
             }
-            match warm.sender.try_send_request(request).await {
+            match warm.send(request, &self.tasks).await {
                 Ok(response) => return Ok(answered(response, warm, place)),
                 Err(mut error) => match error.take_message() {
                     Some(unsent) => request = unsent,
@@ -167,9 +146,12 @@ impl Calls {
             }
         }
         let mut fresh = self.fresh(peer).await?;
-        match fresh.sender.send_request(request).await {
+        match fresh.send(request, &self.tasks).await {
             Ok(response) => Ok(answered(response, fresh, place)),
-            Err(source) => Err(CallError::Lost { peer, source }),
+            Err(error) => {
+                let source = error.into_error();
+                Err(CallError::Lost { peer, source })
+            }
         }
     }
 
@@ -200,6 +182,7 @@ impl Calls {
             .entry(peer)
             .or_insert_with(|| {
                 Arc::new(Pool {
+                    host: HeaderValue::from_str(&peer.to_base58()).ok(),
                     warm: Mutex::default(),
                     places: Arc::new(Semaphore::new(MAX_CALLS)),
                 })
@@ -213,18 +196,9 @@ impl Calls {
             .open(&peer, &PROTOCOL)
             .await
             .map_err(|source| CallError::Open { peer, source })?;
-        let line = stream.line().clone();
-        let (sender, connection) = http1::Builder::new()
-            .max_header_size(MAX_HEAD)
-            .handshake(TokioIo::new(stream.compat()))
+        CallStream::new(stream)
             .await
-            .map_err(|source| CallError::Lost { peer, source })?;
-        self.tasks.spawn("call", async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%peer, %error, "a stream of calls ended");
-            }
-        });
-        Ok(CallStream { sender, line })
+            .map_err(|source| CallError::Lost { peer, source })
     }
 }
 
@@ -255,12 +229,12 @@ impl Pool {
 }
 
 /// What a request between peers looks like: the target in origin form, and the callee as its host.
-fn prepare(peer: &PeerId, request: &mut Request<Body>) {
+fn prepare(host: Option<&HeaderValue>, request: &mut Request<Body>) {
     let target = request.uri().path_and_query().cloned();
     *request.uri_mut() = target.map_or_else(|| http::Uri::from_static("/"), http::Uri::from);
     *request.version_mut() = http::Version::HTTP_11;
-    if let Ok(host) = HeaderValue::from_str(&peer.to_base58()) {
-        request.headers_mut().insert(HOST, host);
+    if let Some(host) = host {
+        request.headers_mut().insert(HOST, host.clone());
     }
 }
 

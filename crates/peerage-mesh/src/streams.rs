@@ -198,7 +198,8 @@ impl Streams {
 
     /// Whether there is a connection to open streams over.
     pub(crate) fn is_connected(&self, peer: &PeerId) -> bool {
-        self.link(peer).is_some()
+        let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
+        links.contains_key(peer)
     }
 
     /// How many connections to a peer there are: one, but for a while after both have dialled.

@@ -1,6 +1,11 @@
 //! The other end of a call: inbound streams are answered by one tower service.
 
-use std::{convert::Infallible, time::Duration};
+use std::{
+    convert::Infallible,
+    future::{Future, poll_fn},
+    pin::Pin,
+    time::Duration,
+};
 
 use http::{Request, Response};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -9,7 +14,7 @@ use peerage_core::PeerId;
 use tokio_util::compat::FuturesAsyncReadCompatExt;
 use tower::{Service, ServiceExt};
 
-use super::BoxError;
+use super::{BoxError, waker::InnerWaker};
 use crate::{
     Tasks,
     streams::{Accept, Raw},
@@ -64,12 +69,14 @@ impl Inbound {
                 service.clone().oneshot(request)
             });
             self.tasks.spawn("answer", async move {
-                let connection = http1::Builder::new()
+                let mut connection = http1::Builder::new()
                     .timer(TokioTimer::new())
                     .header_read_timeout(HEAD_TIMEOUT)
                     .max_header_size(MAX_HEAD)
                     .serve_connection(TokioIo::new(stream.compat()), answer);
-                if let Err(error) = connection.await {
+                let waker = InnerWaker::new();
+                let served = poll_fn(|cx| waker.poll(cx, |cx| Pin::new(&mut connection).poll(cx)));
+                if let Err(error) = served.await {
                     tracing::debug!(%peer, %error, "a stream of calls from a peer ended");
                 }
             });
