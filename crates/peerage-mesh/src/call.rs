@@ -245,3 +245,6 @@ fn answered(
 ) -> Response<ResponseBody> {
     response.map(|body| ResponseBody::new(body, body::Lease::new(stream, place)))
 }
+
+#[cfg(test)]
+mod tests;

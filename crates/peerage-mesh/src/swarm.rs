@@ -333,10 +333,16 @@ impl Control {
 
     fn dial_failed(&mut self, peer: PeerId, cause: String) {
         tracing::debug!(%peer, cause, "could not connect");
+        // The book first: whoever is told may look there.
+        self.book.apply(
+            peer,
+            PeerEvent::DialFailed {
+                cause: cause.clone(),
+            },
+        );
         for reply in self.waiting.remove(&peer).unwrap_or_default() {
             let _ = reply.send(Err(cause.clone()));
         }
-        self.book.apply(peer, PeerEvent::DialFailed { cause });
     }
 
     /// Counts bytes, closes warm streams that are no longer used, and lets go of strangers when there

@@ -34,8 +34,8 @@ const MAX_HEAD: usize = 64 * 1024;
 pub(super) struct CallStream {
     sender: SendRequest<Body>,
     /// Driven by whoever makes a call, which saves handing each call to a task and back; `None` once a
-    /// task drives it.
-    connection: Option<Connection<TokioIo<Compat<PeerStream>>, Body>>,
+    /// task drives it. Boxed, for it is moved with every call.
+    connection: Option<Box<Connection<TokioIo<Compat<PeerStream>>, Body>>>,
     waker: InnerWaker,
     line: Line,
 }
@@ -50,7 +50,7 @@ impl CallStream {
             .await?;
         Ok(Self {
             sender,
-            connection: Some(connection),
+            connection: Some(Box::new(connection)),
             waker: InnerWaker::new(),
             line,
         })
