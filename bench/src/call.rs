@@ -44,6 +44,9 @@ pub(crate) struct Options {
     /// Over these; both if none is named.
     #[arg(long)]
     transport: Vec<Transport>,
+    /// Both processes on one processor, instead of each on its own: shows what the CPU does in all.
+    #[arg(long)]
+    one_cpu: bool,
     /// Only this way, for a profiler to look at; the other's figures are zero.
     #[arg(long)]
     only: Option<Way>,
@@ -80,11 +83,13 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
 }
 
 async fn over(transport: Transport, options: &Options) -> Result<Row> {
-    let (_process, peer) = node::other(transport).await?;
+    let (_process, peer) = node::other(transport, usize::from(!options.one_cpu)).await?;
     let id = peer.0;
     let node = Node::asking(transport, peer).await?;
     let mesh = &node.mesh;
-    let ways = options.only.map_or_else(|| Way::BOTH.to_vec(), |only| vec![only]);
+    let ways = options
+        .only
+        .map_or_else(|| Way::BOTH.to_vec(), |only| vec![only]);
     for way in &ways {
         concurrent(mesh, id, *way, (WARM_UP, options.in_flight)).await?;
     }
@@ -105,7 +110,10 @@ async fn over(transport: Transport, options: &Options) -> Result<Row> {
         rounds.push(Round { bare, call });
     }
     node.tasks.stop().await;
-    Ok(Row { transport: transport.name(), rounds })
+    Ok(Row {
+        transport: transport.name(),
+        rounds,
+    })
 }
 
 /// The latencies, `count` calls in each way, one after the other and the ways in short turns.
@@ -202,19 +210,31 @@ impl Asker {
                     echoed: Vec::new(),
                 }
             }
-            Way::Call => Self::Call { mesh: mesh.clone(), peer, payload },
+            Way::Call => Self::Call {
+                mesh: mesh.clone(),
+                peer,
+                payload,
+            },
         })
     }
 
     async fn ask(&mut self) -> Result<()> {
         match self {
-            Self::Bare { stream, frame, echoed } => {
+            Self::Bare {
+                stream,
+                frame,
+                echoed,
+            } => {
                 stream.write_all(frame).await?;
                 stream.flush().await?;
                 node::read_frame(stream, echoed).await?;
                 ensure!(echoed == frame, "another answer than what was sent");
             }
-            Self::Call { mesh, peer, payload } => {
+            Self::Call {
+                mesh,
+                peer,
+                payload,
+            } => {
                 let echoed = call(mesh, *peer, payload.clone()).await?;
                 ensure!(echoed == *payload, "another answer than what was sent");
             }
@@ -225,7 +245,9 @@ impl Asker {
 
 /// One call that sends `body` and reads the whole answer.
 pub(crate) async fn call(mesh: &Mesh, peer: PeerId, body: Bytes) -> Result<Bytes> {
-    let body: Body = Full::new(body).map_err(|never| match never {}).boxed_unsync();
+    let body: Body = Full::new(body)
+        .map_err(|never| match never {})
+        .boxed_unsync();
     let answer = mesh.call(peer, Request::post("/echo").body(body)?).await?;
     ensure!(answer.status().is_success(), "answered {}", answer.status());
     Ok(answer.into_body().collect().await?.to_bytes())

@@ -95,7 +95,10 @@ async fn round(mesh: &Mesh, peer: PeerId, options: &Options) -> Result<()> {
             let mut answered = 0_u32;
             for number in (first..all).step_by(step as usize) {
                 let sent = Bytes::copy_from_slice(&number.to_be_bytes());
-                ensure!(call(&mesh, peer, sent.clone()).await? == sent, "answer of another call");
+                ensure!(
+                    call(&mesh, peer, sent.clone()).await? == sent,
+                    "answer of another call"
+                );
                 answered += 1;
             }
             Ok(answered)
@@ -105,7 +108,11 @@ async fn round(mesh: &Mesh, peer: PeerId, options: &Options) -> Result<()> {
     while let Some(done) = tasks.join_next().await {
         answered += done??;
     }
-    ensure!(answered == options.calls, "{answered} of {} answered", options.calls);
+    ensure!(
+        answered == options.calls,
+        "{answered} of {} answered",
+        options.calls
+    );
     Ok(())
 }
 

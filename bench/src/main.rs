@@ -3,6 +3,7 @@
 //! Only ratios within one run are to be compared: the absolute numbers are the machine's.
 
 mod call;
+mod cpu;
 mod load;
 mod node;
 mod report;
@@ -30,6 +31,12 @@ enum Measure {
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    // Before the runtime, whose threads inherit it.
+    match &arguments.measure {
+        Measure::Call(_) => cpu::pin(0)?,
+        Measure::Serve(options) => cpu::pin(options.cpu)?,
+        Measure::Load(_) => {}
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(node::WORKERS)
         .enable_all()

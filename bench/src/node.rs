@@ -62,6 +62,9 @@ impl Transport {
 pub(crate) struct Options {
     #[arg(long)]
     transport: Transport,
+    /// On this processor.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) cpu: usize,
 }
 
 /// A node of a measure.
@@ -77,7 +80,8 @@ impl Node {
     pub(crate) fn answering(transport: Transport) -> Result<Self> {
         let (node, mut inbound) = Self::start(transport, Vec::new())?;
         let streams = inbound.streams(ECHO).context("the echo was named")?;
-        node.tasks.spawn("echo", echo_all(streams, node.tasks.clone()));
+        node.tasks
+            .spawn("echo", echo_all(streams, node.tasks.clone()));
         let routes = Router::new().route("/echo", post(|body: Bytes| async move { body }));
         node.tasks.spawn("serve", inbound.serve(routes));
         Ok(node)
@@ -111,7 +115,9 @@ impl Node {
     /// Where it listens.
     pub(crate) async fn address(&self) -> Result<Multiaddr> {
         let mut listening = self.mesh.listening();
-        let addresses = listening.wait_for(|addresses| !addresses.is_empty()).await?;
+        let addresses = listening
+            .wait_for(|addresses| !addresses.is_empty())
+            .await?;
         Ok(addresses[0].clone())
     }
 }
@@ -127,10 +133,14 @@ pub(crate) async fn serve(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Starts the other process; it ends when the child is dropped.
-pub(crate) async fn other(transport: Transport) -> Result<(Child, (PeerId, Multiaddr))> {
+/// Starts the other process on a processor; it ends when the child is dropped.
+pub(crate) async fn other(
+    transport: Transport,
+    cpu: usize,
+) -> Result<(Child, (PeerId, Multiaddr))> {
     let mut child = Command::new(std::env::current_exe()?)
         .args(["serve", "--transport", transport.word()])
+        .args(["--cpu", &cpu.to_string()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .kill_on_drop(true)
@@ -138,7 +148,9 @@ pub(crate) async fn other(transport: Transport) -> Result<(Child, (PeerId, Multi
     let out = child.stdout.take().context("its output is a pipe")?;
     let line = BufReader::new(out).lines().next_line().await?;
     let line = line.context("the other process ended at its start")?;
-    let (id, address) = line.split_once(' ').context("it says who it is and where")?;
+    let (id, address) = line
+        .split_once(' ')
+        .context("it says who it is and where")?;
     Ok((child, (id.parse()?, address.parse()?)))
 }
 

@@ -47,7 +47,10 @@ pub(crate) fn calls(rows: &[Row], in_flight: usize, as_json: bool) -> Result<()>
         writeln!(out, "{all:#}")?;
         return Ok(());
     }
-    writeln!(out, "| transport | figure | bare | call | call/bare (least-greatest) |")?;
+    writeln!(
+        out,
+        "| transport | figure | bare | call | call/bare (least-greatest) |"
+    )?;
     writeln!(out, "|---|---|--:|--:|--:|")?;
     for row in rows {
         for (name, of, digits) in FIGURES {
@@ -59,7 +62,10 @@ pub(crate) fn calls(rows: &[Row], in_flight: usize, as_json: bool) -> Result<()>
             )?;
         }
     }
-    writeln!(out, "\nMedians of the rounds; per_second with {in_flight} in flight.")?;
+    writeln!(
+        out,
+        "\nMedians of the rounds; per_second with {in_flight} in flight."
+    )?;
     Ok(())
 }
 
@@ -74,9 +80,7 @@ fn figures(row: &Row, of: fn(&Way) -> f64) -> [(f64, f64, f64); 3] {
 }
 
 fn document(row: &Row) -> Value {
-    let figure = |(median, least, greatest): (f64, f64, f64)| {
-        json!({ "median": median, "least": least, "greatest": greatest })
-    };
+    let figure = |(median, least, greatest): (f64, f64, f64)| json!({ "median": median, "least": least, "greatest": greatest });
     let mut document = json!({ "transport": row.transport, "rounds": row.rounds.len() });
     for (name, of, _) in FIGURES {
         let [bare, call, ratio] = figures(row, of);
