@@ -338,87 +338,16 @@ impl PeerBook {
         if peer == self.me {
             return false;
         }
-        let i_dial_first = dial::dials_first(&self.me, &peer);
-        let jitter = self.jitter.next();
+        let chance = Chance {
+            first: dial::dials_first(&self.me, &peer),
+            jitter: self.jitter.next(),
+        };
         let certain = !matches!(event, PeerEvent::Discovered { .. });
         let Some(record) = self.entry(peer, now, certain) else {
             return false;
         };
         record.last_seen = record.last_seen.max(now);
-        match event {
-            PeerEvent::Discovered {
-                addresses,
-                source,
-                holds,
-            } => record.discovered(
-                addresses,
-                source,
-                holds,
-                now,
-                dial::head_start(i_dial_first, jitter),
-            ),
-            PeerEvent::Dialing => {
-                record.dialing = true;
-                false
-            }
-            PeerEvent::DialFailed { cause } => {
-                record.dialing = false;
-                record.failures = record.failures.saturating_add(1);
-                record.next_dial = now + dial::back_off(record.failures, record.relation, jitter);
-                record.last_error = Some(shorten(cause));
-                true
-            }
-            PeerEvent::Connected {
-                address,
-                path,
-                outbound,
-            } => {
-                record.connected(address, path, outbound, now);
-                true
-            }
-            PeerEvent::Disconnected { cause } => {
-                record.link = None;
-                record.next_dial = now + dial::head_start(i_dial_first, jitter);
-                record.last_error = cause.map(shorten);
-                true
-            }
-            PeerEvent::Identified { agent, addresses } => {
-                record.agent = Some(shorten(agent));
-                for address in addresses.into_iter().take(MAX_ADDRESSES) {
-                    record.learn(address, Source::Identify, now);
-                }
-                true
-            }
-            PeerEvent::Measured(rtt) => {
-                record.measured(rtt);
-                true
-            }
-            PeerEvent::Transferred {
-                bytes_in,
-                bytes_out,
-            } => {
-                record.bytes_in = record.bytes_in.saturating_add(bytes_in);
-                record.bytes_out = record.bytes_out.saturating_add(bytes_out);
-                true
-            }
-            PeerEvent::CardAccepted(card) => {
-                for address in card.addresses().iter().take(MAX_ADDRESSES) {
-                    record.learn(address.clone(), Source::Card, now);
-                }
-                record.card = Some(card);
-                record.card_error = None;
-                true
-            }
-            PeerEvent::CardRefused { cause } => {
-                record.card_error = Some(shorten(cause));
-                true
-            }
-            PeerEvent::Related(relation) => {
-                let changed = record.relation != relation;
-                record.relation = relation;
-                changed
-            }
-        }
+        record.apply(event, now, chance)
     }
 
     /// The record of a peer, made when there is room or when it is `certain` that the peer exists.
@@ -449,32 +378,104 @@ impl PeerBook {
     }
 }
 
+/// What decides when a peer is dialled beside what is known of it.
+#[derive(Clone, Copy)]
+struct Chance {
+    /// Of the two, this node dials first.
+    first: bool,
+    /// In `0.0..1.0`.
+    jitter: f64,
+}
+
 impl PeerRecord {
-    fn discovered(
+    fn apply(&mut self, event: PeerEvent, now: Now, chance: Chance) -> bool {
+        match event {
+            PeerEvent::Discovered {
+                addresses,
+                source,
+                holds,
+            } => {
+                if let Some(holds) = holds {
+                    self.sighted_until = now + holds;
+                }
+                self.pinned |= source == Source::Config;
+                return self.discovered(addresses, source, now, chance);
+            }
+            PeerEvent::Dialing => {
+                self.dialing = true;
+                return false;
+            }
+            PeerEvent::Related(relation) => {
+                return std::mem::replace(&mut self.relation, relation) != relation;
+            }
+            PeerEvent::DialFailed { cause } => self.dial_failed(cause, now, chance),
+            PeerEvent::Connected {
+                address,
+                path,
+                outbound,
+            } => self.connected(address, path, outbound, now),
+            PeerEvent::Disconnected { cause } => {
+                self.link = None;
+                self.next_dial = now + dial::head_start(chance.first, chance.jitter);
+                self.last_error = cause.map(shorten);
+            }
+            PeerEvent::Identified { agent, addresses } => {
+                self.agent = Some(shorten(agent));
+                self.learn_all(addresses, Source::Identify, now);
+            }
+            PeerEvent::Measured(rtt) => self.measured(rtt),
+            PeerEvent::Transferred {
+                bytes_in,
+                bytes_out,
+            } => {
+                self.bytes_in = self.bytes_in.saturating_add(bytes_in);
+                self.bytes_out = self.bytes_out.saturating_add(bytes_out);
+            }
+            PeerEvent::CardAccepted(card) => {
+                self.learn_all(card.addresses().iter().cloned(), Source::Card, now);
+                self.card = Some(card);
+                self.card_error = None;
+            }
+            PeerEvent::CardRefused { cause } => self.card_error = Some(shorten(cause)),
+        }
+        true
+    }
+
+    /// Learns what fits; `true` when something was not known.
+    fn learn_all(
         &mut self,
-        addresses: Vec<Multiaddr>,
+        addresses: impl IntoIterator<Item = Multiaddr>,
         source: Source,
-        holds: Option<Duration>,
         now: Now,
-        head_start: Duration,
     ) -> bool {
-        let first = self.addresses.is_empty();
         let mut new = false;
         for address in addresses.into_iter().take(MAX_ADDRESSES) {
             new |= self.learn(address, source, now);
         }
-        if source == Source::Config {
-            self.pinned = true;
-        }
-        if let Some(holds) = holds {
-            self.sighted_until = now + holds;
-        }
+        new
+    }
+
+    fn discovered(
+        &mut self,
+        addresses: Vec<Multiaddr>,
+        source: Source,
+        now: Now,
+        chance: Chance,
+    ) -> bool {
+        let new = self.learn_all(addresses, source, now);
         // Somebody who shows up at a new address is worth an attempt now, whatever failed before.
         if new && self.link.is_none() {
             self.failures = 0;
-            self.next_dial = now + if first { head_start } else { head_start / 2 };
+            self.next_dial = now + dial::head_start(chance.first, chance.jitter);
         }
         new
+    }
+
+    fn dial_failed(&mut self, cause: String, now: Now, chance: Chance) {
+        self.dialing = false;
+        self.failures = self.failures.saturating_add(1);
+        self.next_dial = now + dial::back_off(self.failures, self.relation, chance.jitter);
+        self.last_error = Some(shorten(cause));
     }
 
     fn connected(&mut self, address: Multiaddr, path: Path, outbound: bool, now: Now) {

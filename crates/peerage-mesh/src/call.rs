@@ -59,7 +59,9 @@ pub enum CallError {
         source: OpenError,
     },
     /// The stream broke after the request was sent: it may have been executed.
-    #[error("the connection to {peer} broke before the answer came; the call may have been executed")]
+    #[error(
+        "the connection to {peer} broke before the answer came; the call may have been executed"
+    )]
     Lost {
         /// Who was called.
         peer: PeerId,

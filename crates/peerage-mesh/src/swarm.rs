@@ -17,8 +17,7 @@ use libp2p::{
     },
 };
 use peerage_core::{
-    Multiaddr, PeerId,
-    dial,
+    Multiaddr, PeerId, dial,
     peer_book::{PeerEvent, Source},
 };
 use tokio::{
@@ -33,8 +32,7 @@ use crate::{
     book,
     call::Calls,
     mesh::MeshConfig,
-    ping, streams,
-    translate,
+    ping, streams, translate,
     transport::{self, TransportError},
 };
 

@@ -95,7 +95,10 @@ impl Tasks {
     pub async fn stop_within(&self, grace: Duration) {
         self.token.cancel();
         self.tracker.close();
-        if tokio::time::timeout(grace, self.tracker.wait()).await.is_err() {
+        if tokio::time::timeout(grace, self.tracker.wait())
+            .await
+            .is_err()
+        {
             self.force.cancel();
             self.tracker.wait().await;
         }

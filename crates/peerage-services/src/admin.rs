@@ -53,7 +53,9 @@ pub struct Local {
 
 impl std::fmt::Debug for Local {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Local").field("doors", &self.doors).finish_non_exhaustive()
+        f.debug_struct("Local")
+            .field("doors", &self.doors)
+            .finish_non_exhaustive()
     }
 }
 

@@ -8,12 +8,7 @@ use peerage_core::{Identity, PeerId, did::Did, problem::Problem};
 use peerage_mesh::{BoxError, CallError, Mesh, OpenError, Origin, Tasks};
 use tower::ServiceExt;
 
-use crate::{
-    card::Introductions,
-    members::Members,
-    shares::Shares,
-    store::Store,
-};
+use crate::{card::Introductions, members::Members, shares::Shares, store::Store};
 
 /// What does not change while a node runs.
 #[derive(Clone, Debug)]
@@ -139,7 +134,10 @@ impl Context {
                     .map(|(peer, record)| (record.relation, *peer))
                     .collect()
             });
-        let known: Vec<PeerId> = self.mesh.book().read(|b| b.iter().map(|(p, _)| *p).collect());
+        let known: Vec<PeerId> = self
+            .mesh
+            .book()
+            .read(|b| b.iter().map(|(p, _)| *p).collect());
         for peer in known {
             let names = self.members.names_of(&peer);
             let named = names.iter().any(|n| n.as_str() == text || n.last() == text);
@@ -166,7 +164,10 @@ fn choose(
         return Err(Problem::new(404, "no_such_peer", text)
             .hint("peerage peers lists those that are; a PeerId always works"));
     };
-    let equals: Vec<_> = found.iter().filter(|(relation, _)| *relation == best).collect();
+    let equals: Vec<_> = found
+        .iter()
+        .filter(|(relation, _)| *relation == best)
+        .collect();
     if equals.len() > 1 {
         let ids: Vec<_> = equals.iter().map(|(_, peer)| peer.to_base58()).collect();
         let text = format!("`{text}` may be any of {}", ids.join(", "));

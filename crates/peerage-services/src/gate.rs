@@ -27,7 +27,11 @@ pub async fn gate(State(ctx): State<Context>, request: Request, next: Next) -> R
     let verdict = match request.extensions().get::<Origin>() {
         Some(Origin::Local) => Ok(()),
         Some(Origin::Peer(peer)) => may(&ctx, *peer, request.uri().path()),
-        None => Err(Problem::new(500, "no_origin", "a request without an origin")),
+        None => Err(Problem::new(
+            500,
+            "no_origin",
+            "a request without an origin",
+        )),
     };
     match verdict {
         Ok(()) => next.run(request).await,
@@ -50,7 +54,9 @@ fn may(ctx: &Context, peer: PeerId, path: &str) -> Result<(), Problem> {
     // Whoever may not call learns nothing about which names exist: a share that does not exist is
     // decided on like one for members.
     let share = ctx.shares.get(name);
-    let audience = share.map(|share| share.audience.clone()).unwrap_or_default();
+    let audience = share
+        .map(|share| share.audience.clone())
+        .unwrap_or_default();
     decide(ctx, peer, &audience)
 }
 

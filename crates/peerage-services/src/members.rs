@@ -314,7 +314,10 @@ impl Members {
 
     /// Held by whoever decides on an admission, so that one decision follows the other.
     pub fn admission(&self) -> MutexGuard<'_, ()> {
-        self.0.admission.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0
+            .admission
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a proof of membership in the mesh named `path`, for this node.
@@ -332,7 +335,9 @@ impl Members {
             return Err(MemberError::TooMany);
         }
         let membership = Membership { path, chain };
-        self.0.store.put(Table::Grants, &root.to_string(), &membership)?;
+        self.0
+            .store
+            .put(Table::Grants, &root.to_string(), &membership)?;
         self.write().meshes.insert(root, membership);
         // Peers have shown grants of this mesh before, when they meant nothing here.
         let chains = self.read().chains.clone();

@@ -26,11 +26,10 @@ const HOP_BY_HOP: [header::HeaderName; 6] = [
 
 /// The local routes. `own` answers where the peer is this node itself.
 pub fn routes(own: Router) -> Router<Context> {
-    let forward = move |State(ctx): State<Context>,
-                        Path((peer, _)): Path<(String, String)>,
-                        request: Request<Body>| {
-        forward(ctx, own.clone(), peer, request)
-    };
+    let forward =
+        move |State(ctx): State<Context>,
+              Path((peer, _)): Path<(String, String)>,
+              request: Request<Body>| { forward(ctx, own.clone(), peer, request) };
     Router::new().route("/peers/{peer}/{*rest}", any(forward))
 }
 
@@ -54,7 +53,9 @@ async fn forward(
 /// The target without `/peers/{peer}`, taken from what was sent, so that its escapes stay as they are.
 fn target(uri: &Uri) -> Result<Uri, Problem> {
     let path = uri.path().splitn(4, '/').nth(3).unwrap_or_default();
-    let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));
+    let query = uri
+        .query()
+        .map_or_else(String::new, |query| format!("?{query}"));
     format!("/{path}{query}")
         .parse()
         .map_err(|error| Problem::new(400, "bad_path", format!("the path: {error}")))

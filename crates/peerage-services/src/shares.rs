@@ -241,7 +241,9 @@ impl Shares {
         let replaced = shares.insert(share.name.clone(), share.clone());
         drop(shares);
         if let Some(replaced) = replaced {
-            self.0.tasks.spawn("replaced share", async move { end(&replaced).await });
+            self.0
+                .tasks
+                .spawn("replaced share", async move { end(&replaced).await });
         }
         self.announce();
         let inspect = inspect::keep_inspected(share.clone(), self.clone());
@@ -258,7 +260,10 @@ impl Shares {
     }
 
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, BTreeMap<String, Arc<Share>>> {
-        self.0.shares.write().unwrap_or_else(PoisonError::into_inner)
+        self.0
+            .shares
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -67,7 +67,8 @@ impl StoreError {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        let cause = std::error::Error::source(&error).map_or_else(String::new, |s| format!(": {s}"));
+        let cause =
+            std::error::Error::source(&error).map_or_else(String::new, |s| format!(": {s}"));
         Self::new(500, "store_failed", format!("{error}{cause}"))
             .hint("check the disk on which the node's home lies (`peerage config show`)")
     }
@@ -164,7 +165,9 @@ impl Store {
     pub fn write(&self, batch: Batch) -> Result<(), StoreError> {
         let write = self.0.begin_write().map_err(StoreError::of)?;
         for (table, key, value) in batch.0 {
-            let mut open = write.open_table(table.definition()).map_err(StoreError::of)?;
+            let mut open = write
+                .open_table(table.definition())
+                .map_err(StoreError::of)?;
             match value {
                 Some(value) => open.insert(key.as_str(), value.as_slice()),
                 None => open.remove(key.as_str()),
@@ -228,7 +231,10 @@ mod tests {
         let store = Store::open(&folder.path().join("store.redb")).unwrap();
         store.put(Table::Trusted, "good", &1).unwrap();
         store.put(Table::Trusted, "odd", &"text").unwrap();
-        assert_eq!(store.all::<u32>(Table::Trusted).unwrap(), [("good".into(), 1)]);
+        assert_eq!(
+            store.all::<u32>(Table::Trusted).unwrap(),
+            [("good".into(), 1)]
+        );
     }
 
     #[test]

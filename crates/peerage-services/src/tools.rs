@@ -85,7 +85,11 @@ impl Tools {
     }
 
     fn client(&self, peer: PeerId, server: &str) -> McpClient {
-        let mut clients = self.0.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut clients = self
+            .0
+            .clients
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if clients.len() >= MAX_CLIENTS {
             clients.clear();
         }

@@ -12,8 +12,8 @@ use peerage_core::problem::Problem;
 use peerage_mesh::Origin;
 
 pub use invitations::{Invited, admit, invite};
-use join::{Joined, Wish};
 pub use join::join;
+use join::{Joined, Wish};
 
 use crate::{context::Context, failure::Answer};
 

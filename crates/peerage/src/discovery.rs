@@ -32,7 +32,8 @@ pub(crate) fn mdns(ctx: &Context, config: &Config) -> MdnsStatus {
     }
     let mdns = mdns::spawn(wishes, ctx.mesh.listening(), &ctx.tasks);
     let status = mdns.watch_status();
-    ctx.tasks.spawn("mdns", follow(mdns, ctx.mesh.book().clone()));
+    ctx.tasks
+        .spawn("mdns", follow(mdns, ctx.mesh.book().clone()));
     Arc::new(move || status.borrow().iter().map(view).collect())
 }
 

@@ -29,7 +29,7 @@ const MAX_SOCKET_PATH: usize = 100;
 
 /// A node's place under its home.
 #[derive(Clone, Debug)]
-pub struct Home {
+pub(crate) struct Home {
     home: PathBuf,
     node: PathBuf,
 }
@@ -46,7 +46,7 @@ impl Home {
     /// # Errors
     ///
     /// `home_unusable` when they cannot be made.
-    pub fn open(home: &Path, name: &str) -> Result<Self, Problem> {
+    pub(crate) fn open(home: &Path, name: &str) -> Result<Self, Problem> {
         let node = home.join("nodes").join(name);
         for folder in [home, &home.join("mesh"), &home.join("nodes"), &node] {
             DirBuilder::new()
@@ -66,7 +66,7 @@ impl Home {
     /// # Errors
     ///
     /// `home_unusable`, or what is wrong with the seed.
-    pub fn identity(&self, source: &IdentitySource) -> Result<Identity, Problem> {
+    pub(crate) fn identity(&self, source: &IdentitySource) -> Result<Identity, Problem> {
         match source {
             IdentitySource::Stored => self.stored_identity(),
             IdentitySource::SeedFile(path) => Ok(Identity::from_root(&read_seed(path)?)),
@@ -81,7 +81,7 @@ impl Home {
     /// # Errors
     ///
     /// `home_unusable`.
-    pub fn root(&self) -> Result<Root, Problem> {
+    pub(crate) fn root(&self) -> Result<Root, Problem> {
         let path = self.home.join("mesh").join("root.json");
         let made = || {
             let key = Identity::generate();
@@ -107,9 +107,13 @@ impl Home {
     /// # Errors
     ///
     /// `home_unusable`.
-    pub fn token(&self) -> Result<String, Problem> {
+    pub(crate) fn token(&self) -> Result<String, Problem> {
         let path = self.token_file();
-        let made = || BASE64_URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>()).into_bytes();
+        let made = || {
+            BASE64_URL_SAFE_NO_PAD
+                .encode(rand::random::<[u8; 32]>())
+                .into_bytes()
+        };
         let bytes = create_or_read(&path, made).map_err(|error| unusable(&path, &error))?;
         let text = String::from_utf8(bytes).map_err(|_| damaged(&path))?;
         let token = text.trim();
@@ -121,13 +125,13 @@ impl Home {
 
     /// Where that is written.
     #[must_use]
-    pub fn token_file(&self) -> PathBuf {
+    pub(crate) fn token_file(&self) -> PathBuf {
         self.node.join("api.token")
     }
 
     /// Where the node's store is.
     #[must_use]
-    pub fn store(&self) -> PathBuf {
+    pub(crate) fn store(&self) -> PathBuf {
         self.node.join("store.redb")
     }
 
@@ -136,7 +140,7 @@ impl Home {
     /// # Errors
     ///
     /// `home_unusable` when the short folder cannot be made.
-    pub fn socket(&self) -> Result<PathBuf, Problem> {
+    pub(crate) fn socket(&self) -> Result<PathBuf, Problem> {
         let path = self.node.join("node.sock");
         if path.as_os_str().len() <= MAX_SOCKET_PATH {
             return Ok(path);
@@ -155,14 +159,14 @@ impl Home {
     /// # Errors
     ///
     /// `home_unusable`.
-    pub fn announce(&self, node: &NodeFile) -> Result<(), Problem> {
+    pub(crate) fn announce(&self, node: &NodeFile) -> Result<(), Problem> {
         let path = self.node_file();
         let json = serde_json::to_vec_pretty(node).expect("texts and a number always serialise");
         replace(&path, &json).map_err(|error| unusable(&path, &error))
     }
 
     /// The node has stopped.
-    pub fn withdraw(&self, socket: &Path) {
+    pub(crate) fn withdraw(&self, socket: &Path) {
         for path in [&self.node_file(), socket] {
             if let Err(error) = fs::remove_file(path)
                 && error.kind() != ErrorKind::NotFound
@@ -266,14 +270,27 @@ mod tests {
         let home = Home::open(folder.path(), "a").unwrap();
         let first = home.identity(&IdentitySource::Stored).unwrap().peer_id();
         let again = Home::open(folder.path(), "a").unwrap();
-        assert_eq!(again.identity(&IdentitySource::Stored).unwrap().peer_id(), first);
+        assert_eq!(
+            again.identity(&IdentitySource::Stored).unwrap().peer_id(),
+            first
+        );
         let root = home.root().unwrap();
         let other = Home::open(folder.path(), "b").unwrap();
         assert_eq!(other.root().unwrap().key.peer_id(), root.key.peer_id());
-        assert_ne!(other.identity(&IdentitySource::Stored).unwrap().peer_id(), first);
+        assert_ne!(
+            other.identity(&IdentitySource::Stored).unwrap().peer_id(),
+            first
+        );
         assert_eq!(home.token().unwrap(), home.token().unwrap());
-        for file in ["nodes/a/identity.key", "nodes/a/api.token", "mesh/root.json"] {
-            let mode = fs::metadata(folder.path().join(file)).unwrap().permissions().mode();
+        for file in [
+            "nodes/a/identity.key",
+            "nodes/a/api.token",
+            "mesh/root.json",
+        ] {
+            let mode = fs::metadata(folder.path().join(file))
+                .unwrap()
+                .permissions()
+                .mode();
             assert_eq!(mode & 0o777, 0o600, "{file}");
         }
     }
@@ -283,8 +300,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::open(folder.path(), "a").unwrap();
         let roots: Vec<_> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| home.root().unwrap())).collect();
-            threads.into_iter().map(|thread| thread.join().unwrap().key.peer_id()).collect()
+            let threads: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| home.root().unwrap()))
+                .collect();
+            threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap().key.peer_id())
+                .collect()
         });
         assert!(roots.iter().all(|root| *root == roots[0]));
     }
@@ -296,6 +318,9 @@ mod tests {
         fs::write(folder.path().join("nodes/a/identity.key"), b"short").unwrap();
         let problem = home.identity(&IdentitySource::Stored).unwrap_err();
         assert_eq!(problem.code, "home_damaged");
-        assert_eq!(fs::read(folder.path().join("nodes/a/identity.key")).unwrap(), b"short");
+        assert_eq!(
+            fs::read(folder.path().join("nodes/a/identity.key")).unwrap(),
+            b"short"
+        );
     }
 }

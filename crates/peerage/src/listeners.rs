@@ -1,12 +1,7 @@
 //! The doors for programs on this machine: TCP with a token, and a Unix socket with file permissions.
 
 use std::{
-    io,
-    net::SocketAddr,
-    os::unix::fs::PermissionsExt,
-    path::Path,
-    sync::Arc,
-    time::Duration,
+    io, net::SocketAddr, os::unix::fs::PermissionsExt, path::Path, sync::Arc, time::Duration,
 };
 
 use axum::{
@@ -73,7 +68,12 @@ pub(crate) fn bind_unix(path: &Path) -> Result<UnixListener, Problem> {
 }
 
 /// Serves TCP clients until told to stop: those that have the token, and no web page of another site.
-pub(crate) async fn tcp(listener: TcpListener, routes: Router, token: String, stop: CancellationToken) {
+pub(crate) async fn tcp(
+    listener: TcpListener,
+    routes: Router,
+    token: String,
+    stop: CancellationToken,
+) {
     let checked = routes.layer(from_fn_with_state(Arc::<str>::from(token), check));
     let serve = axum::serve(listener, checked).with_graceful_shutdown(stop.cancelled_owned());
     if let Err(error) = serve.await {
@@ -103,27 +103,39 @@ async fn check(State(token): State<Arc<str>>, mut request: Request, next: Next) 
 /// A page in a browser can send requests here too, by its own name for this machine (DNS rebinding) or
 /// across origins, so both `Host` and `Origin` must be names of this machine.
 fn admitted(headers: &HeaderMap, token: &str) -> Result<(), Problem> {
-    let text = |name| headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok());
+    let text = |name| {
+        headers
+            .get(name)
+            .and_then(|value: &http::HeaderValue| value.to_str().ok())
+    };
     let host = text(header::HOST).unwrap_or_default();
     if !is_this_machine(&format!("http://{host}")) {
-        return Err(Problem::new(403, "foreign_host", "the Host header names another machine")
-            .hint("use http://127.0.0.1 with the port that `peerage status` shows"));
+        return Err(
+            Problem::new(403, "foreign_host", "the Host header names another machine")
+                .hint("use http://127.0.0.1 with the port that `peerage status` shows"),
+        );
     }
-    if headers.contains_key(header::ORIGIN) && !is_this_machine(text(header::ORIGIN).unwrap_or_default()) {
+    if headers.contains_key(header::ORIGIN)
+        && !is_this_machine(text(header::ORIGIN).unwrap_or_default())
+    {
         let text = "a web page of another origin may not use the local API";
         return Err(Problem::new(403, "foreign_origin", text));
     }
     let shown = text(header::AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
     if shown.is_none_or(|shown| !same(shown.trim().as_bytes(), token.as_bytes())) {
         let text = "the local API asks for its token";
-        return Err(Problem::new(401, "no_token", text)
-            .hint("Authorization: Bearer TOKEN, with the text of the file that `peerage status` names"));
+        return Err(Problem::new(401, "no_token", text).hint(
+            "Authorization: Bearer TOKEN, with the text of the file that `peerage status` names",
+        ));
     }
     Ok(())
 }
 
 fn is_this_machine(url: &str) -> bool {
-    let host = url.parse::<Uri>().ok().and_then(|url| url.host().map(str::to_owned));
+    let host = url
+        .parse::<Uri>()
+        .ok()
+        .and_then(|url| url.host().map(str::to_owned));
     host.is_some_and(|host| {
         let ip = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
         host.eq_ignore_ascii_case("localhost") || ip.is_ok_and(|ip| ip.is_loopback())
@@ -158,9 +170,16 @@ mod tests {
         assert_eq!(code(&[("host", "127.0.0.1")]), refused("no_token"));
         let wrong = ("authorization", "Bearer secreT");
         assert_eq!(code(&[("host", "127.0.0.1"), wrong]), refused("no_token"));
-        assert_eq!(code(&[("host", "evil.example"), token]), refused("foreign_host"));
+        assert_eq!(
+            code(&[("host", "evil.example"), token]),
+            refused("foreign_host")
+        );
         assert_eq!(code(&[token]), refused("foreign_host"));
-        for page in ["http://evil.example", "null", "http://127.0.0.1.evil.example"] {
+        for page in [
+            "http://evil.example",
+            "null",
+            "http://127.0.0.1.evil.example",
+        ] {
             let list = [("host", "127.0.0.1"), ("origin", page), token];
             assert_eq!(code(&list), refused("foreign_origin"), "{page}");
         }

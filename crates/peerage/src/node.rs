@@ -9,7 +9,11 @@ use peerage_services::{
     api::{CallToolRequest, JoinView, MdnsView, NodeFile, NodeStatus},
     card::{self, Introductions},
     context::{Context, Facts, Parts},
-    mcp::{self, Limits, aggregate::{Aggregate, AggregateConfig}, functions::FunctionServer},
+    mcp::{
+        self, Limits,
+        aggregate::{Aggregate, AggregateConfig},
+        functions::FunctionServer,
+    },
     members::Members,
     peers, proxy,
     shares::{ShareSpec, Shares},
@@ -19,7 +23,13 @@ use peerage_services::{
 };
 use serde_json::{Map, Value};
 
-use crate::{builder::Builder, config::{Config, Origin}, discovery, home::Home, layers, listeners};
+use crate::{
+    builder::Builder,
+    config::{Config, Origin},
+    discovery,
+    home::Home,
+    layers, listeners,
+};
 
 /// The program and its version, as told to peers.
 const AGENT: &str = concat!("peerage/", env!("CARGO_PKG_VERSION"));
@@ -37,6 +47,9 @@ pub struct Node {
     /// Stops the listeners, which let requests that have begun end; the other tasks stop after them.
     doors: Tasks,
 }
+
+/// How mDNS is doing, asked when somebody wants to know.
+pub(crate) type MdnsStatus = Arc<dyn Fn() -> Vec<MdnsView> + Send + Sync>;
 
 /// What a node is beside its configuration: what the embedding program adds.
 #[derive(Debug, Default)]
@@ -112,7 +125,10 @@ impl Node {
 
         serve(&tasks, inbound, public);
         let stop = doors.token();
-        doors.spawn_graceful("http", listeners::tcp(listener, routes.clone(), token, stop.clone()));
+        doors.spawn_graceful(
+            "http",
+            listeners::tcp(listener, routes.clone(), token, stop.clone()),
+        );
         doors.spawn_graceful("socket", listeners::unix(unix, routes, stop));
         tasks.spawn("cards", card::run(ctx.clone()));
         tasks.spawn("book", peers::run(ctx.store.clone(), book.clone()));
@@ -267,7 +283,8 @@ fn share(ctx: &Context, config: &Config, functions: Option<FunctionServer>) -> R
     }
     if let Some(functions) = functions {
         let service = functions.into_router(&ctx.tasks);
-        ctx.shares.add_service(FUNCTIONS, Default::default(), service)?;
+        ctx.shares
+            .add_service(FUNCTIONS, Default::default(), service)?;
     }
     Ok(())
 }
@@ -325,7 +342,8 @@ fn named(address: &Multiaddr) -> Result<(PeerId, Multiaddr), Problem> {
         Some(Protocol::P2p(peer)) => Ok((peer, address)),
         _ => {
             let text = "the address of a peer ends in /p2p/ and the peer's id";
-            Err(Problem::new(400, "bad_peer", text).hint("`peerage status` on the peer shows it whole"))
+            Err(Problem::new(400, "bad_peer", text)
+                .hint("`peerage status` on the peer shows it whole"))
         }
     }
 }
@@ -334,7 +352,11 @@ fn object(arguments: Value) -> Result<Map<String, Value>, Problem> {
     match arguments {
         Value::Object(arguments) => Ok(arguments),
         Value::Null => Ok(Map::new()),
-        _ => Err(Problem::new(400, "bad_arguments", "arguments are a JSON object")),
+        _ => Err(Problem::new(
+            400,
+            "bad_arguments",
+            "arguments are a JSON object",
+        )),
     }
 }
 
@@ -345,10 +367,12 @@ fn local_address(listener: &tokio::net::TcpListener) -> Result<std::net::SocketA
 
 fn opened(error: StoreError, name: &str) -> Problem {
     match error {
-        StoreError::InUse => {
-            Problem::new(409, "already_running", format!("a node called `{name}` is running"))
-                .hint("peerage status; or start another one: peerage up --name OTHER")
-        }
+        StoreError::InUse => Problem::new(
+            409,
+            "already_running",
+            format!("a node called `{name}` is running"),
+        )
+        .hint("peerage status; or start another one: peerage up --name OTHER"),
         error => error.into(),
     }
 }
@@ -357,6 +381,3 @@ fn not_started(error: peerage_mesh::StartError) -> Problem {
     Problem::new(500, "mesh_not_started", error.to_string())
         .hint("listen elsewhere: --listen /ip4/0.0.0.0/tcp/0")
 }
-
-/// How mDNS is doing, asked when somebody wants to know.
-pub(crate) type MdnsStatus = Arc<dyn Fn() -> Vec<MdnsView> + Send + Sync>;

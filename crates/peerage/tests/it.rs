@@ -1,5 +1,6 @@
 //! The program `peerage` from outside: what is typed, what is printed, how it ends.
 
+#[cfg(test)]
 mod it {
     mod commands;
     mod fake;

@@ -122,7 +122,10 @@ impl Behaviour {
             line: line.clone(),
             connections: 1,
         };
-        self.connections.entry(peer).or_default().push(Connection { id, outbound, link });
+        self.connections
+            .entry(peer)
+            .or_default()
+            .push(Connection { id, outbound, link });
         Handler::new(
             peer,
             self.streams.clone(),

@@ -18,9 +18,7 @@ use libp2p::{
 use peerage_core::PeerId;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-use super::{
-    Line, MAX_INBOUND, OPEN_TIMEOUT, Open, OpenError, PeerStream, Protocol, Streams,
-};
+use super::{Line, MAX_INBOUND, OPEN_TIMEOUT, Open, OpenError, PeerStream, Protocol, Streams};
 
 /// Protocols of a peer that are remembered.
 const MAX_SPOKEN: usize = 256;

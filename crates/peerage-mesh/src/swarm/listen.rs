@@ -123,9 +123,9 @@ impl Listeners {
 
 fn port_of(me: &PeerId) -> u16 {
     let bytes = me.to_bytes();
-    let seed = bytes
-        .iter()
-        .fold(0_u32, |hash, byte| hash.wrapping_mul(31).wrapping_add(u32::from(*byte)));
+    let seed = bytes.iter().fold(0_u32, |hash, byte| {
+        hash.wrapping_mul(31).wrapping_add(u32::from(*byte))
+    });
     let width = u32::from(PORTS.end - PORTS.start);
     PORTS.start + u16::try_from(seed % width).expect("the range of ports fits 16 bits")
 }
@@ -141,7 +141,9 @@ fn address(ip: Protocol<'static>, quic: bool, port: u16) -> Multiaddr {
 
 fn cause(error: &libp2p::TransportError<std::io::Error>) -> String {
     match error {
-        libp2p::TransportError::MultiaddrNotSupported(_) => "such addresses are not supported".into(),
+        libp2p::TransportError::MultiaddrNotSupported(_) => {
+            "such addresses are not supported".into()
+        }
         libp2p::TransportError::Other(error) => error.to_string(),
     }
 }

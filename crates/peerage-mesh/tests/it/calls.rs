@@ -16,7 +16,11 @@ use crate::node::{Node, PATIENCE, get, post};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_comes_back_and_the_callee_knows_who_called() {
-    for listen in ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1", "/memory/0"] {
+    for listen in [
+        "/ip4/127.0.0.1/tcp/0",
+        "/ip4/127.0.0.1/udp/0/quic-v1",
+        "/memory/0",
+    ] {
         let a = Node::echo(1, listen, &[]).await;
         let b = Node::echo(2, listen, &[&a]).await;
         let response = b
@@ -85,9 +89,10 @@ async fn a_caller_that_goes_away_cancels_the_call() {
     let a = Node::serving(1, "/memory/0", &[], slow).await;
     let b = Node::echo(2, "/memory/0", &[&a]).await;
     let (mesh, id) = (b.mesh.clone(), a.id);
-    let call = tokio::spawn(async move { mesh.call(id, get("/slow")).await.map(|_| ()) });
+    let mut calls = JoinSet::new();
+    calls.spawn(async move { mesh.call(id, get("/slow")).await.map(|_| ()) });
     timeout(PATIENCE, begun.recv()).await.expect("it begins");
-    call.abort();
+    calls.abort_all();
     timeout(PATIENCE, gone.recv())
         .await
         .expect("the handler is dropped on the other side");
@@ -116,7 +121,9 @@ async fn a_streamed_answer_arrives_piece_by_piece() {
     let mut answer = b.mesh.call(a.id, get("/stream")).await.unwrap().into_body();
     for piece in ["one", "two"] {
         pieces.send(piece).await.unwrap();
-        let frame = timeout(PATIENCE, answer.frame()).await.expect("it is not held back");
+        let frame = timeout(PATIENCE, answer.frame())
+            .await
+            .expect("it is not held back");
         assert_eq!(frame.unwrap().unwrap().into_data().unwrap(), piece);
     }
 }
@@ -165,10 +172,12 @@ async fn a_call_that_may_have_been_executed_is_not_sent_again() {
     let a = Node::serving(1, "/memory/0", &[], service).await;
     let b = Node::echo(2, "/memory/0", &[&a]).await;
     let (mesh, id) = (b.mesh.clone(), a.id);
-    let call = tokio::spawn(async move { mesh.call(id, get("/")).await.map(|_| ()) });
+    let mut calls = JoinSet::new();
+    calls.spawn(async move { mesh.call(id, get("/")).await.map(|_| ()) });
     timeout(PATIENCE, begun.recv()).await.expect("it begins");
     b.mesh.disconnect(a.id, "cut by the test").await;
-    let error = timeout(PATIENCE, call).await.expect("it ends").unwrap().unwrap_err();
+    let ended = timeout(PATIENCE, calls.join_next()).await.expect("it ends");
+    let error = ended.unwrap().unwrap().unwrap_err();
     assert!(matches!(error, CallError::Lost { .. }), "{error}");
     assert_eq!(count.load(Ordering::SeqCst), 1);
 }
@@ -179,7 +188,8 @@ async fn whoever_cannot_be_reached_is_told_with_the_cause() {
     let b = Node::echo(2, "/ip4/127.0.0.1/tcp/0", &[&a]).await;
     b.until_connected(a.id).await;
     a.tasks.stop().await;
-    b.until(|mesh| mesh.book().get(&a.id).is_some_and(|r| r.link.is_none())).await;
+    b.until(|mesh| mesh.book().get(&a.id).is_some_and(|r| r.link.is_none()))
+        .await;
     let error = timeout(PATIENCE, b.mesh.call(a.id, get("/")))
         .await
         .expect("it ends by itself")

@@ -1,7 +1,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use peerage_core::{Identity, PeerId, peer_book::{Path, PeerEvent, Source}};
+use peerage_core::{
+    Identity, PeerId,
+    peer_book::{Path, PeerEvent, Source},
+};
 use tokio::time::timeout;
 
 use crate::node::{Node, PATIENCE, get};
@@ -37,7 +40,8 @@ async fn a_peer_that_comes_back_is_connected_again_without_an_operator() {
     let at = a.address().await.to_string();
     a.tasks.stop().await;
     drop(a.mesh);
-    b.until(|mesh| mesh.book().get(&a.id).is_some_and(|r| r.link.is_none())).await;
+    b.until(|mesh| mesh.book().get(&a.id).is_some_and(|r| r.link.is_none()))
+        .await;
     let again = Node::echo(1, &at, &[]).await;
     b.until_connected(again.id).await;
     let word = Bytes::from_static(b"word");
@@ -57,7 +61,12 @@ async fn the_book_learns_address_round_trip_agent_and_path() {
     let record = b.mesh.book().get(&a.id).unwrap();
     assert_eq!(record.link.unwrap().path, Path::Direct);
     assert_eq!(record.agent.as_deref(), Some("test/0"));
-    assert!(record.addresses.iter().any(|known| known.last_good.is_some()));
+    assert!(
+        record
+            .addresses
+            .iter()
+            .any(|known| known.last_good.is_some())
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

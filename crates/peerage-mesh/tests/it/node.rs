@@ -11,17 +11,17 @@ use tokio::sync::broadcast::error::RecvError;
 use tower::Service;
 
 /// What a test waits for at the most; reached only when it fails.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
-pub struct Node {
-    pub mesh: Mesh,
-    pub tasks: Tasks,
-    pub id: PeerId,
+pub(crate) struct Node {
+    pub(crate) mesh: Mesh,
+    pub(crate) tasks: Tasks,
+    pub(crate) id: PeerId,
 }
 
 impl Node {
     /// Starts a node that answers with `service`.
-    pub async fn serving<S>(secret: u8, listen: &str, peers: &[&Node], service: S) -> Self
+    pub(crate) async fn serving<S>(secret: u8, listen: &str, peers: &[&Self], service: S) -> Self
     where
         S: Service<
                 Request<hyper::body::Incoming>,
@@ -70,11 +70,11 @@ impl Node {
     }
 
     /// Starts a node that answers with the body it gets and who sent it.
-    pub async fn echo(secret: u8, listen: &str, peers: &[&Self]) -> Self {
+    pub(crate) async fn echo(secret: u8, listen: &str, peers: &[&Self]) -> Self {
         Self::serving(secret, listen, peers, axum::Router::new().fallback(echo)).await
     }
 
-    pub async fn address(&self) -> Multiaddr {
+    pub(crate) async fn address(&self) -> Multiaddr {
         let mut listening = self.mesh.listening();
         let addresses = tokio::time::timeout(PATIENCE, listening.wait_for(|a| !a.is_empty()))
             .await
@@ -84,7 +84,7 @@ impl Node {
     }
 
     /// Waits until something of a peer is so.
-    pub async fn until(&self, mut so: impl FnMut(&Mesh) -> bool) {
+    pub(crate) async fn until(&self, mut so: impl FnMut(&Mesh) -> bool) {
         let mut changes = self.mesh.book().watch();
         let wait = async {
             while !so(&self.mesh) {
@@ -99,12 +99,12 @@ impl Node {
             .expect("it becomes so in time");
     }
 
-    pub async fn until_connected(&self, peer: PeerId) {
+    pub(crate) async fn until_connected(&self, peer: PeerId) {
         self.until(|mesh| mesh.book().get(&peer).is_some_and(|r| r.link.is_some()))
             .await;
     }
 
-    pub async fn post(&self, peer: PeerId, body: Bytes) -> Bytes {
+    pub(crate) async fn post(&self, peer: PeerId, body: Bytes) -> Bytes {
         let response = self.mesh.call(peer, post(body)).await.expect("it answers");
         assert_eq!(response.status(), 200);
         let body = response.into_body().collect().await;
@@ -112,15 +112,23 @@ impl Node {
     }
 }
 
-pub fn post(body: Bytes) -> Request<Body> {
+pub(crate) fn post(body: Bytes) -> Request<Body> {
     Request::post("/echo")
-        .body(Full::new(body).map_err(|never| match never {}).boxed_unsync())
+        .body(
+            Full::new(body)
+                .map_err(|never| match never {})
+                .boxed_unsync(),
+        )
         .expect("a request")
 }
 
-pub fn get(path: &str) -> Request<Body> {
+pub(crate) fn get(path: &str) -> Request<Body> {
     Request::get(path)
-        .body(Empty::new().map_err(|never: Infallible| match never {}).boxed_unsync())
+        .body(
+            Empty::new()
+                .map_err(|never: Infallible| match never {})
+                .boxed_unsync(),
+        )
         .expect("a request")
 }
 

@@ -35,7 +35,9 @@ pub(super) async fn node(State(local): State<Local>) -> Json<NodeStatus> {
 pub(super) async fn peers(State(local): State<Local>) -> Json<Vec<PeerView>> {
     let ctx = &local.ctx;
     let records: Vec<_> = ctx.mesh.book().read(|book| {
-        book.iter().map(|(peer, record)| (*peer, record.clone())).collect()
+        book.iter()
+            .map(|(peer, record)| (*peer, record.clone()))
+            .collect()
     });
     let mut peers: Vec<_> = records
         .iter()

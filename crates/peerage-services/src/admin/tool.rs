@@ -58,7 +58,10 @@ fn views(server: &ServerEntry) -> Vec<ToolView> {
                 tool: name,
                 title: text(tool, "title"),
                 description: text(tool, "description"),
-                input_schema: tool.get("inputSchema").cloned().unwrap_or_else(|| json!({})),
+                input_schema: tool
+                    .get("inputSchema")
+                    .cloned()
+                    .unwrap_or_else(|| json!({})),
                 reachable: server.reachable,
             })
         })
@@ -80,7 +83,9 @@ pub(super) async fn call(
         .is_some_and(|accept| accept.contains("text/event-stream"));
     if streams {
         let events = events(local, request);
-        return Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response());
+        return Ok(Sse::new(events)
+            .keep_alive(KeepAlive::default())
+            .into_response());
     }
     let result = call_by_name(&local, request, None).await?;
     Ok(Json(CallToolAnswer { result }).into_response())
@@ -142,8 +147,16 @@ fn events(
 
 fn progress(progresses: Progresses) -> impl Stream<Item = Event> + Send {
     stream::unfold(progresses, |mut progresses| async move {
-        let Progress { progress, total, message } = progresses.next().await?;
-        let progress = CallProgress { progress, total, message };
+        let Progress {
+            progress,
+            total,
+            message,
+        } = progresses.next().await?;
+        let progress = CallProgress {
+            progress,
+            total,
+            message,
+        };
         let event = Event::default().event("progress").json_data(progress);
         Some((event.unwrap_or_default(), progresses))
     })

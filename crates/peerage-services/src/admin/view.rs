@@ -12,7 +12,10 @@ use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 use super::Local;
 use crate::{
-    api::{AddressView, Allow, MeshView, NodeStatus, PeerCount, PeerPath, PeerView, Relation, ShareKind, ShareView},
+    api::{
+        AddressView, Allow, MeshView, NodeStatus, PeerCount, PeerPath, PeerView, Relation,
+        ShareKind, ShareView,
+    },
     context::Context,
     shares::{Kind, Share, State},
 };
@@ -34,13 +37,18 @@ pub(super) fn status(local: &Local) -> NodeStatus {
         pid: std::process::id(),
         uptime_s: ctx.facts.started.elapsed().as_secs(),
         mesh: MeshView {
-            name: own.as_ref().map_or_else(String::new, |(path, _)| path.to_string()),
+            name: own
+                .as_ref()
+                .map_or_else(String::new, |(path, _)| path.to_string()),
             root: own.map_or_else(String::new, |(_, root)| root.to_string()),
             member_of: names.iter().map(ToString::to_string).collect(),
         },
         peers: ctx.mesh.book().read(|book| PeerCount {
             known: book.len(),
-            connected: book.iter().filter(|(_, record)| record.link.is_some()).count(),
+            connected: book
+                .iter()
+                .filter(|(_, record)| record.link.is_some())
+                .count(),
         }),
         shares: ctx.shares.all().iter().map(|s| share(s)).collect(),
         mdns: (local.mdns)(),
@@ -51,7 +59,10 @@ pub(super) fn status(local: &Local) -> NodeStatus {
 fn listening(ctx: &Context) -> Vec<String> {
     let me = ctx.me();
     let addresses = ctx.mesh.listening().borrow().clone();
-    addresses.into_iter().map(|address| full(address, me)).collect()
+    addresses
+        .into_iter()
+        .map(|address| full(address, me))
+        .collect()
 }
 
 fn full(address: Multiaddr, peer: PeerId) -> String {
@@ -87,7 +98,10 @@ pub(super) fn peer(ctx: &Context, id: &PeerId, record: &PeerRecord) -> PeerView 
         failures: record.failures,
         bytes_in: record.bytes_in,
         bytes_out: record.bytes_out,
-        last_error: record.last_error.clone().or_else(|| record.card_error.clone()),
+        last_error: record
+            .last_error
+            .clone()
+            .or_else(|| record.card_error.clone()),
         servers: card
             .map(|card| card.servers().iter().map(|s| s.name.clone()).collect())
             .unwrap_or_default(),
@@ -135,7 +149,9 @@ fn allow(audience: &Audience) -> Allow {
     match audience {
         Audience::Mesh => Allow::One("mesh".to_owned()),
         Audience::Public => Allow::One("public".to_owned()),
-        Audience::Only(subjects) => Allow::Listed(subjects.iter().map(ToString::to_string).collect()),
+        Audience::Only(subjects) => {
+            Allow::Listed(subjects.iter().map(ToString::to_string).collect())
+        }
     }
 }
 

@@ -139,5 +139,7 @@ pub(super) fn accept(ctx: &Context, peer: PeerId, bytes: &[u8]) -> Result<(), Ca
 fn refused(ctx: &Context, peer: PeerId, cause: &str) {
     tracing::warn!(%peer, cause, "no introduction");
     let cause = cause.to_owned();
-    ctx.mesh.book().apply(peer, PeerEvent::CardRefused { cause });
+    ctx.mesh
+        .book()
+        .apply(peer, PeerEvent::CardRefused { cause });
 }

@@ -12,11 +12,7 @@ use peerage_core::{
 };
 use serde_json::{Map, Value};
 
-use crate::{
-    context::Context,
-    members::unix_now,
-    shares::Share,
-};
+use crate::{context::Context, members::unix_now, shares::Share};
 
 /// How long a card is good, seconds.
 const LIFETIME: u64 = 6 * 3600;
@@ -100,11 +96,18 @@ fn issue(
         if !matches!(issued, Err(CardError::TooLarge { .. })) {
             break;
         }
-        tracing::warn!(?detail, "what is shared does not fit on a card in such detail");
+        tracing::warn!(
+            ?detail,
+            "what is shared does not fit on a card in such detail"
+        );
     }
     issued.map(Arc::new).map_err(|error| {
-        Problem::new(500, "no_card", format!("the card cannot be issued: {error}"))
-            .hint("share fewer tools, or from two nodes")
+        Problem::new(
+            500,
+            "no_card",
+            format!("the card cannot be issued: {error}"),
+        )
+        .hint("share fewer tools, or from two nodes")
     })
 }
 
@@ -161,7 +164,10 @@ fn usable(tool: Map<String, Value>, detail: Detail) -> Option<Map<String, Value>
 fn only_name(tool: &Map<String, Value>) -> Map<String, Value> {
     let name = tool.get("name").cloned().unwrap_or_default();
     let schema = serde_json::json!({ "type": "object" });
-    [("name".to_owned(), name), ("inputSchema".to_owned(), schema)]
-        .into_iter()
-        .collect()
+    [
+        ("name".to_owned(), name),
+        ("inputSchema".to_owned(), schema),
+    ]
+    .into_iter()
+    .collect()
 }

@@ -56,9 +56,8 @@ async fn take(
         let text = "only a peer can show its card here";
         return Err(Problem::new(400, "not_a_peer", text).into());
     };
-    introduce::accept(&ctx, peer, &body).map_err(|error| {
-        Problem::new(422, "bad_card", format!("the card was refused: {error}"))
-    })?;
+    introduce::accept(&ctx, peer, &body)
+        .map_err(|error| Problem::new(422, "bad_card", format!("the card was refused: {error}")))?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -82,7 +82,9 @@ async fn retry(ctx: &Context, failed: &mut Failed) {
     });
     let mut due = Vec::new();
     for (peer, expiring) in connected {
-        let waits = failed.get(&peer).is_some_and(|(_, at)| *at > Instant::now());
+        let waits = failed
+            .get(&peer)
+            .is_some_and(|(_, at)| *at > Instant::now());
         if !waits && (expiring || !ctx.introductions.is_done(peer).await) {
             due.push(peer);
         }

@@ -40,7 +40,11 @@ pub fn local_routes(aggregate: &Aggregate, tasks: &Tasks) -> Router {
 
 fn wants_stream(headers: &HeaderMap) -> bool {
     let upgrade = headers.get(header::UPGRADE);
-    upgrade.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(STDIO_UPGRADE.as_bytes()))
+    upgrade.is_some_and(|value| {
+        value
+            .as_bytes()
+            .eq_ignore_ascii_case(STDIO_UPGRADE.as_bytes())
+    })
 }
 
 fn stream(server: Aggregate, tasks: &Tasks, mut request: Request) -> Response {

@@ -25,7 +25,10 @@ async fn serve(
     request: Request<Body>,
 ) -> Answer<Response<Body>> {
     let Some(share) = ctx.shares.get(&server) else {
-        let text = format!("no server called `{}` is shared here", server.escape_debug());
+        let text = format!(
+            "no server called `{}` is shared here",
+            server.escape_debug()
+        );
         return Err(Problem::new(404, "no_such_server", text)
             .hint("peerage tools lists what can be called")
             .into());

@@ -101,7 +101,11 @@ impl ShareSpec {
     }
 
     pub(super) fn kind(&self) -> Kind {
-        if self.url.is_some() { Kind::Http } else { Kind::Stdio }
+        if self.url.is_some() {
+            Kind::Http
+        } else {
+            Kind::Stdio
+        }
     }
 
     /// What it is, for people: the program without its arguments, or the URL without credentials and
@@ -112,7 +116,9 @@ impl ShareSpec {
         };
         let scheme = url.scheme_str().unwrap_or("http");
         let host = url.host().unwrap_or_default();
-        let port = url.port().map_or_else(String::new, |port| format!(":{port}"));
+        let port = url
+            .port()
+            .map_or_else(String::new, |port| format!(":{port}"));
         format!("{scheme}://{host}{port}{}", url.path())
     }
 
@@ -128,7 +134,11 @@ impl ShareSpec {
             env: self.env.clone(),
             cwd: self.cwd.clone(),
         };
-        Ok(Backend::Stdio(StdioServer::new(command, limits.clone(), tasks)))
+        Ok(Backend::Stdio(StdioServer::new(
+            command,
+            limits.clone(),
+            tasks,
+        )))
     }
 }
 

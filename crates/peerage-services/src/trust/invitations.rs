@@ -66,7 +66,8 @@ pub fn invite(ctx: &Context, seconds: u64, name: Option<String>) -> Result<Invit
         name: name.map(|name| Address::segment_from(&name)),
         used_by: None,
     };
-    ctx.store.put(Table::Invites, &key_of(invite.secret()), &open)?;
+    ctx.store
+        .put(Table::Invites, &key_of(invite.secret()), &open)?;
     Ok(Invited {
         code: invite.encode(),
         expires: open.expires,

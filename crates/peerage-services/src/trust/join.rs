@@ -47,7 +47,9 @@ pub async fn join(ctx: &Context, code: &str) -> Result<JoinView, Problem> {
     let invite = Invite::decode(code).map_err(|error| unusable(&error))?;
     if invite.is_expired_at(unix_now()) {
         let text = "the invitation has expired";
-        return Err(Problem::new(403, "invite_expired", text).hint("ask for a new one: peerage invite"));
+        return Err(
+            Problem::new(403, "invite_expired", text).hint("ask for a new one: peerage invite")
+        );
     }
     let inviter = invite.inviter();
     if inviter == ctx.me() {
@@ -112,6 +114,10 @@ async fn show_to_all(ctx: &Context) {
 }
 
 fn unusable(error: &InviteError) -> Problem {
-    Problem::new(400, "bad_invite", format!("the code cannot be used: {error}"))
-        .hint("copy the whole code as `peerage invite` printed it")
+    Problem::new(
+        400,
+        "bad_invite",
+        format!("the code cannot be used: {error}"),
+    )
+    .hint("copy the whole code as `peerage invite` printed it")
 }

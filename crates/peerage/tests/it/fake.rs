@@ -135,12 +135,7 @@ async fn token(request: Request, next: axum::middleware::Next) -> Response {
     next.run(request).await
 }
 
-async fn answer(
-    State(node): State<Node>,
-    method: Method,
-    uri: Uri,
-    body: String,
-) -> Response {
+async fn answer(State(node): State<Node>, method: Method, uri: Uri, body: String) -> Response {
     let asked = format!("{method} {}", uri.path());
     let body = serde_json::from_str(&body).unwrap_or(Value::Null);
     node.asked
