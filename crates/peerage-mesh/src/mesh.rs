@@ -163,11 +163,7 @@ impl Mesh {
 
     /// Opens a bare stream of `protocol` to a peer, and connects first if need be: the side door for
     /// what is not a call. Dropping the stream resets it.
-    pub async fn open_stream(
-        &self,
-        peer: PeerId,
-        protocol: &str,
-    ) -> Result<PeerStream, CallError> {
+    pub async fn open_stream(&self, peer: PeerId, protocol: &str) -> Result<PeerStream, CallError> {
         self.connect(peer).await?;
         let opened = match streams::protocol(protocol) {
             Some(name) => self.streams.open(&peer, &name).await,

@@ -362,7 +362,10 @@ impl AsyncRead for PeerStream {
     ) -> Poll<std::io::Result<usize>> {
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         if let Poll::Ready(Ok(n)) = &read {
-            self.line.traffic.bytes_in.fetch_add(*n as u64, Ordering::Relaxed);
+            self.line
+                .traffic
+                .bytes_in
+                .fetch_add(*n as u64, Ordering::Relaxed);
         }
         self.or_ended(cx, read)
     }
@@ -376,7 +379,10 @@ impl AsyncWrite for PeerStream {
     ) -> Poll<std::io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         if let Poll::Ready(Ok(n)) = &written {
-            self.line.traffic.bytes_out.fetch_add(*n as u64, Ordering::Relaxed);
+            self.line
+                .traffic
+                .bytes_out
+                .fetch_add(*n as u64, Ordering::Relaxed);
         }
         self.or_ended(cx, written)
     }

@@ -288,7 +288,10 @@ impl Control {
         tracing::debug!(%peer, "connected");
         if !self.peers.contains_key(&peer) {
             let ping = AbortOnDropHandle::new(self.ping(peer));
-            let connected = Connected { told: None, _ping: ping };
+            let connected = Connected {
+                told: None,
+                _ping: ping,
+            };
             self.peers.insert(peer, connected);
         }
         self.tell(peer, used);

@@ -43,7 +43,9 @@ async fn pair() -> ((Mesh, Inbound, Tasks), (Mesh, Inbound, Tasks)) {
 async fn call(mesh: &Mesh, peer: PeerId) -> Result<Bytes, CallError> {
     let empty = Empty::new().map_err(|never| match never {}).boxed_unsync();
     let request = Request::get("/").body(empty).unwrap();
-    let answer = timeout(PATIENCE, mesh.call(peer, request)).await.expect("it ends")?;
+    let answer = timeout(PATIENCE, mesh.call(peer, request))
+        .await
+        .expect("it ends")?;
     let body = timeout(PATIENCE, answer.into_body().collect()).await;
     Ok(body.expect("it ends").unwrap().to_bytes())
 }
@@ -60,7 +62,10 @@ async fn head(stream: &mut PeerStream) {
 
 async fn answer(stream: &mut PeerStream, word: &str) {
     head(stream).await;
-    let text = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{word}", word.len());
+    let text = format!(
+        "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{word}",
+        word.len()
+    );
     stream.write_all(text.as_bytes()).await.unwrap();
     stream.flush().await.unwrap();
 }

@@ -50,10 +50,11 @@ impl Listeners {
             return self.by_default(swarm, &config.identity.peer_id());
         }
         for address in &config.listen {
-            self.listen(swarm, address).map_err(|cause| ListenError::Address {
-                address: address.clone(),
-                cause,
-            })?;
+            self.listen(swarm, address)
+                .map_err(|cause| ListenError::Address {
+                    address: address.clone(),
+                    cause,
+                })?;
         }
         Ok(())
     }
@@ -79,7 +80,8 @@ impl Listeners {
 
     /// The swarm they belonged to is gone.
     pub(super) fn closed_all(&mut self) {
-        self.down.extend(self.up.drain().map(|(_, address)| address));
+        self.down
+            .extend(self.up.drain().map(|(_, address)| address));
     }
 
     /// Listens again where something has closed, as far as that is possible now.
@@ -93,7 +95,9 @@ impl Listeners {
     }
 
     fn listen(&mut self, swarm: &mut Swarm<Behaviour>, address: &Multiaddr) -> Result<(), String> {
-        let listener = swarm.listen_on(address.clone()).map_err(|error| cause(&error))?;
+        let listener = swarm
+            .listen_on(address.clone())
+            .map_err(|error| cause(&error))?;
         self.up.insert(listener, address.clone());
         Ok(())
     }
@@ -103,7 +107,10 @@ impl Listeners {
     fn by_default(&mut self, swarm: &mut Swarm<Behaviour>, me: &PeerId) -> Result<(), ListenError> {
         let port = port_of(me);
         let mut last = String::new();
-        for ip in [Protocol::Ip4(Ipv4Addr::UNSPECIFIED), Protocol::Ip6(Ipv6Addr::UNSPECIFIED)] {
+        for ip in [
+            Protocol::Ip4(Ipv4Addr::UNSPECIFIED),
+            Protocol::Ip6(Ipv6Addr::UNSPECIFIED),
+        ] {
             for quic in [false, true] {
                 for port in [port, 0] {
                     match self.listen(swarm, &address(ip.clone(), quic, port)) {

@@ -40,7 +40,12 @@ fn node(secret: u8, listen: &str, peers: Vec<(PeerId, peerage_core::Multiaddr)>)
             Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
         })),
     );
-    Node { mesh, book, id, _tasks: tasks }
+    Node {
+        mesh,
+        book,
+        id,
+        _tasks: tasks,
+    }
 }
 
 impl Node {
@@ -51,11 +56,14 @@ impl Node {
                 let _ = changes.recv().await;
             }
         };
-        timeout(PATIENCE, wait).await.expect("it becomes so in time");
+        timeout(PATIENCE, wait)
+            .await
+            .expect("it becomes so in time");
     }
 
     async fn until_connected(&self, peer: PeerId) {
-        self.until(|book| book.get(&peer).is_some_and(|r| r.link.is_some())).await;
+        self.until(|book| book.get(&peer).is_some_and(|r| r.link.is_some()))
+            .await;
     }
 
     async fn panic_once(&self, peer: PeerId) {
@@ -66,7 +74,9 @@ impl Node {
                 let _ = changes.recv().await;
             }
         };
-        timeout(PATIENCE, gone).await.expect("the connection is told lost");
+        timeout(PATIENCE, gone)
+            .await
+            .expect("the connection is told lost");
     }
 
     async fn call(&self, peer: PeerId) {
@@ -126,7 +136,9 @@ async fn a_panic_while_it_dials_does_not_leave_the_peer_undialled() {
         tokio::task::yield_now().await;
     }
     b.mesh.panic().await;
-    let told = timeout(PATIENCE, waits.join_next()).await.expect("whoever waits is told");
+    let told = timeout(PATIENCE, waits.join_next())
+        .await
+        .expect("whoever waits is told");
     told.unwrap().unwrap().expect_err("there is no connection");
     assert!(!b.book.get(&a.id).unwrap().dialing);
     let event = peerage_core::peer_book::PeerEvent::Discovered {

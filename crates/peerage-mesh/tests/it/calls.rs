@@ -140,7 +140,10 @@ async fn a_request_goes_on_being_sent_while_nobody_reads_the_answer() {
     let request = http::Request::post("/echo")
         .body(http_body_util::StreamBody::new(frames).boxed_unsync())
         .unwrap();
-    let answer = timeout(PATIENCE, b.mesh.call(a.id, request)).await.unwrap().unwrap();
+    let answer = timeout(PATIENCE, b.mesh.call(a.id, request))
+        .await
+        .unwrap()
+        .unwrap();
     let piece = Bytes::from(vec![b'x'; 1024]);
     let upload = async {
         for _ in 0..64 {
@@ -149,7 +152,10 @@ async fn a_request_goes_on_being_sent_while_nobody_reads_the_answer() {
     };
     timeout(PATIENCE, upload).await.expect("it goes on");
     drop(pieces);
-    let echoed = timeout(PATIENCE, answer.into_body().collect()).await.unwrap().unwrap();
+    let echoed = timeout(PATIENCE, answer.into_body().collect())
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(echoed.to_bytes().len(), 64 * 1024);
 }
 

@@ -62,7 +62,10 @@ impl Node {
             peers: named,
             agent: "test/0".into(),
             identity: identity.clone(),
-            protocols: protocols.iter().map(|(name, length)| ((*name).to_owned(), *length)).collect(),
+            protocols: protocols
+                .iter()
+                .map(|(name, length)| ((*name).to_owned(), *length))
+                .collect(),
         };
         let (mesh, inbound) = Mesh::spawn(config, &book, &tasks).expect("it starts");
         let id = identity.peer_id();

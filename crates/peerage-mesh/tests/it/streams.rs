@@ -32,28 +32,40 @@ async fn a_bare_stream_carries_bytes_both_ways_and_says_who_opened_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_accepted_is_told_and_a_full_queue_too() {
-    let (a, mut inbound) = Node::start(1, "/memory/0", &[], &[(PROTOCOL, 1), ("/test/left", 1)]).await;
+    let (a, mut inbound) =
+        Node::start(1, "/memory/0", &[], &[(PROTOCOL, 1), ("/test/left", 1)]).await;
     let mut streams = inbound.streams(PROTOCOL).expect("it was named");
     a.tasks.spawn("serve", inbound.serve(axum::Router::new()));
     let b = Node::echo(2, "/memory/0", &[&a]).await;
     // Its answer shows that the one who answers has begun.
     let _ = b.mesh.call(a.id, get("/")).await.expect("it answers");
-    b.until(|mesh| mesh.book().get(&a.id).is_some_and(|r| r.agent.is_some())).await;
+    b.until(|mesh| mesh.book().get(&a.id).is_some_and(|r| r.agent.is_some()))
+        .await;
     for unknown in ["/test/other", "/test/left", "no protocol"] {
         let error = b.mesh.open_stream(a.id, unknown).await.unwrap_err();
         let CallError::Open { source, .. } = error else {
             panic!("{error}");
         };
-        assert!(matches!(source, OpenError::Unsupported(_) | OpenError::Busy(_)), "{source}");
+        assert!(
+            matches!(source, OpenError::Unsupported(_) | OpenError::Busy(_)),
+            "{source}"
+        );
     }
-    let _first = b.mesh.open_stream(a.id, PROTOCOL).await.expect("there is room");
+    let _first = b
+        .mesh
+        .open_stream(a.id, PROTOCOL)
+        .await
+        .expect("there is room");
     let error = b.mesh.open_stream(a.id, PROTOCOL).await.unwrap_err();
     let CallError::Open { source, .. } = error else {
         panic!("{error}");
     };
     assert_eq!(source, OpenError::Busy(PROTOCOL.into()));
     streams.next().await.expect("the first waits");
-    b.mesh.open_stream(a.id, PROTOCOL).await.expect("there is room again");
+    b.mesh
+        .open_stream(a.id, PROTOCOL)
+        .await
+        .expect("there is room again");
 }
 
 #[tokio::test]
@@ -65,7 +77,10 @@ async fn a_protocol_that_cannot_be_accepted_stops_the_start() {
             peers: Vec::new(),
             agent: "test/0".into(),
             transports: Transports::Memory,
-            protocols: protocols.iter().map(|(name, room)| ((*name).to_owned(), *room)).collect(),
+            protocols: protocols
+                .iter()
+                .map(|(name, room)| ((*name).to_owned(), *room))
+                .collect(),
             identity: identity.clone(),
         };
         let book = Book::new(PeerBook::new(identity.peer_id(), 1));
@@ -76,6 +91,12 @@ async fn a_protocol_that_cannot_be_accepted_stops_the_start() {
     };
     assert_eq!(refused(&[("x", 1)]), ProtocolError::Name("x".into()));
     assert_eq!(refused(&[("/x", 0)]), ProtocolError::NoRoom("/x".into()));
-    assert_eq!(refused(&[("/x", 1), ("/x", 1)]), ProtocolError::Taken("/x".into()));
-    assert_eq!(refused(&[("/http/1.1", 1)]), ProtocolError::Taken("/http/1.1".into()));
+    assert_eq!(
+        refused(&[("/x", 1), ("/x", 1)]),
+        ProtocolError::Taken("/x".into())
+    );
+    assert_eq!(
+        refused(&[("/http/1.1", 1)]),
+        ProtocolError::Taken("/http/1.1".into())
+    );
 }
