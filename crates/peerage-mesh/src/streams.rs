@@ -6,27 +6,25 @@
 
 mod behaviour;
 mod handler;
+mod stream;
 
 use std::{
     collections::HashMap,
-    io::ErrorKind,
-    pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    task::{Context, Poll},
     time::Duration,
 };
 
-use futures::{AsyncRead, AsyncWrite};
 use libp2p::{Stream, StreamProtocol};
 use peerage_core::PeerId;
 use thiserror::Error;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 pub(crate) use behaviour::Behaviour;
+pub use stream::PeerStream;
 
 /// Streams that one peer may have open towards us at once, on one connection.
 pub(crate) const MAX_INBOUND: usize = 512;
@@ -37,17 +35,6 @@ pub(crate) const MAX_OUTBOUND: usize = 384;
 const MAX_OPENING: usize = 256;
 /// How long the negotiation of a stream may take.
 pub(crate) const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// A stream to or from a peer. Counts its bytes, and gives its place back when it is dropped.
-#[derive(Debug)]
-pub struct PeerStream {
-    stream: Stream,
-    line: Line,
-    /// Yamux does not wake the readers of a connection that this side closes (0.14, `closing.rs`), so
-    /// the end of the connection is heard of here.
-    ended: Pin<Box<WaitForCancellationFutureOwned>>,
-    _place: OwnedSemaphorePermit,
-}
 
 /// Bytes that went over the streams of one peer since they were last asked for.
 #[derive(Debug, Default)]
@@ -319,81 +306,4 @@ pub(crate) fn new<const N: usize>(
         protocols: protocols.into(),
     };
     Ok((factory, accepts, raw))
-}
-
-impl PeerStream {
-    fn new(stream: Stream, line: &Line, place: OwnedSemaphorePermit) -> Self {
-        Self {
-            stream,
-            line: line.clone(),
-            ended: Box::pin(line.ended.clone().cancelled_owned()),
-            _place: place,
-        }
-    }
-
-    /// Lets the connection be idle although this stream is open.
-    pub(crate) fn ignore_for_keep_alive(&mut self) {
-        self.stream.ignore_for_keep_alive();
-    }
-
-    /// The connection it runs on.
-    pub(crate) fn line(&self) -> &Line {
-        &self.line
-    }
-
-    /// What would wait is over when the connection is.
-    fn or_ended<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        io: Poll<std::io::Result<T>>,
-    ) -> Poll<std::io::Result<T>> {
-        if io.is_pending() && self.ended.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(ErrorKind::ConnectionAborted.into()));
-        }
-        io
-    }
-}
-
-impl AsyncRead for PeerStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<std::io::Result<usize>> {
-        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if let Poll::Ready(Ok(n)) = &read {
-            self.line
-                .traffic
-                .bytes_in
-                .fetch_add(*n as u64, Ordering::Relaxed);
-        }
-        self.or_ended(cx, read)
-    }
-}
-
-impl AsyncWrite for PeerStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
-        if let Poll::Ready(Ok(n)) = &written {
-            self.line
-                .traffic
-                .bytes_out
-                .fetch_add(*n as u64, Ordering::Relaxed);
-        }
-        self.or_ended(cx, written)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
-        self.or_ended(cx, flushed)
-    }
-
-    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        let closed = Pin::new(&mut self.stream).poll_close(cx);
-        self.or_ended(cx, closed)
-    }
 }

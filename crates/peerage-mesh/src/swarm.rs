@@ -1,14 +1,14 @@
 //! The one loop that owns the swarm: control only, no call's data passes through it.
 
 mod listen;
+mod supervise;
 
 use std::{
     collections::HashMap,
-    panic::AssertUnwindSafe,
     time::{Duration, Instant},
 };
 
-use futures::{FutureExt, StreamExt};
+use futures::StreamExt;
 use libp2p::{
     Swarm, identify,
     swarm::{
@@ -42,8 +42,6 @@ pub(crate) const COMMANDS: usize = 64;
 const MAX_WAITING: usize = 256;
 /// How often the loop looks after what no event announces.
 const TICK: Duration = Duration::from_secs(1);
-/// How long after a panic the swarm is built anew.
-const RESTART_AFTER: Duration = Duration::from_secs(1);
 
 /// What the handle asks of the loop.
 #[derive(Debug)]
@@ -90,48 +88,6 @@ impl Control {
         let keypair = self.config.identity.keypair();
         let behaviour = Behaviour::new(keypair, &self.config.agent, self.streams.behaviour());
         transport::swarm(keypair, self.config.transports, behaviour)
-    }
-
-    /// Runs until the node stops. A panic (its own, or of a behaviour fed by strangers) costs the
-    /// connections, not the node: a new swarm listens at the same addresses and dials again.
-    pub(crate) async fn supervise(mut self, mut swarm: Swarm<Behaviour>) {
-        loop {
-            let run = AssertUnwindSafe(self.run(&mut swarm)).catch_unwind();
-            if run.await.is_ok() {
-                return;
-            }
-            tracing::error!("the swarm panicked and is built anew");
-            self.abandon();
-            self.listeners.closed_all();
-            tokio::time::sleep(RESTART_AFTER).await;
-            swarm = match self.build() {
-                Ok(swarm) => swarm,
-                Err(error) => {
-                    tracing::error!(%error, "the swarm cannot be built anew");
-                    return;
-                }
-            };
-            self.listeners.again(&mut swarm);
-        }
-    }
-
-    /// Everything that hung on the old swarm is told that it is gone.
-    fn abandon(&mut self) {
-        let cause = "the transport was restarted";
-        self.connections.clear();
-        let connected: Vec<PeerId> = self.peers.keys().copied().collect();
-        for peer in connected {
-            self.lost(peer, Some(cause.into()));
-        }
-        let dialing: Vec<PeerId> = self.book.read(|book| {
-            let dialing = book.iter().filter(|(_, record)| record.dialing);
-            dialing.map(|(peer, _)| *peer).collect()
-        });
-        // Whoever waits for a peer that is not being dialled came in the very last moment.
-        let waiting: Vec<PeerId> = self.waiting.keys().copied().collect();
-        for peer in dialing.into_iter().chain(waiting) {
-            self.dial_failed(peer, cause.into());
-        }
     }
 
     async fn run(&mut self, swarm: &mut Swarm<Behaviour>) {

@@ -38,7 +38,7 @@ impl Node {
     }
 
     /// Starts a node that accepts further protocols and does not answer yet.
-    pub async fn start(
+    pub(crate) async fn start(
         secret: u8,
         listen: &str,
         peers: &[&Self],
