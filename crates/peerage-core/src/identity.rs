@@ -13,7 +13,7 @@ pub mod seed;
 #[cfg(test)]
 mod tests;
 
-pub use seed::{SeedError, parse_seed_file};
+pub use seed::{MAX_SEED_FILE, SeedError, parse_seed_file};
 
 /// What separates the identity key from every other key that may one day be derived from the same root.
 const ROOT_INFO: &[u8] = b"peerage/identity/ed25519/v1";

@@ -13,6 +13,7 @@
 //! | what is there | [`card`] | signed agent cards with the shared MCP servers |
 //! | who may call | [`policy`] | an audience, a caller, and the verdict |
 //! | others | [`peer_book`] | all that is known of peers, changed by events |
+//! | where from | [`reach`] | what an address says of where it can be used |
 //! | when | [`dial`] | whom to dial next, and when again |
 //! | no | [`problem`] | a refusal with a code, a sentence and a hint |
 //!
@@ -61,6 +62,7 @@ mod jws;
 pub mod peer_book;
 pub mod policy;
 pub mod problem;
+pub mod reach;
 
 pub use identity::Identity;
 pub use libp2p_identity::PeerId;

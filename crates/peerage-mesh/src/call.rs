@@ -6,6 +6,8 @@
 
 mod body;
 mod serve;
+mod stream;
+mod waker;
 
 use std::{
     collections::HashMap,
@@ -14,19 +16,14 @@ use std::{
 };
 
 use http::{HeaderValue, Request, Response, header::HOST};
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
 use libp2p::StreamProtocol;
 use peerage_core::PeerId;
 use thiserror::Error;
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
-};
-use tokio_util::compat::FuturesAsyncReadCompatExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use body::{Body, BoxError, ResponseBody};
 pub use serve::{Inbound, Origin};
+use stream::CallStream;
 
 use crate::{
     Tasks,
@@ -40,11 +37,6 @@ pub const MAX_CALLS: usize = 128;
 /// How long a warm stream is kept without a call. Less than the other side keeps it, so that a call
 /// seldom meets a stream that is just being closed.
 const KEEP_WARM: Duration = Duration::from_secs(20);
-/// How long a stream may take to be ready again after its answer was read.
-const SETTLE: Duration = Duration::from_secs(1);
-/// Bytes of a response's head, at the most.
-const MAX_HEAD: usize = 64 * 1024;
-
 /// Why a call got no answer.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -93,6 +85,8 @@ pub(crate) struct Calls {
 /// The warm streams of one peer, and the places of its calls.
 #[derive(Debug)]
 struct Pool {
+    /// How the peer is named as the host of a request.
+    host: Option<HeaderValue>,
     warm: Mutex<Vec<Warm>>,
     places: Arc<Semaphore>,
 }
@@ -108,7 +102,7 @@ pub(crate) struct Place {
 
 #[derive(Debug)]
 struct Warm {
-    sender: SendRequest<Body>,
+    stream: CallStream,
     since: Instant,
 }
 
@@ -137,13 +131,12 @@ impl Calls {
         mut request: Request<Body>,
     ) -> Result<Response<ResponseBody>, CallError> {
         let peer = place.peer;
-        prepare(&peer, &mut request);
+        prepare(place.pool.host.as_ref(), &mut request);
         while let Some(mut warm) = place.pool.take() {
-            // The stream of an answer that was just read is marked free by its own task a moment later.
-            if !matches!(timeout(SETTLE, warm.ready()).await, Ok(Ok(()))) {
+            if !warm.ready().await {
                 continue;
             }
-            match warm.try_send_request(request).await {
+            match warm.send(request, &self.tasks).await {
                 Ok(response) => return Ok(answered(response, warm, place)),
                 Err(mut error) => match error.take_message() {
                     Some(unsent) => request = unsent,
@@ -154,10 +147,13 @@ impl Calls {
                 },
             }
         }
-        let mut sender = self.fresh(peer).await?;
-        match sender.send_request(request).await {
-            Ok(response) => Ok(answered(response, sender, place)),
-            Err(source) => Err(CallError::Lost { peer, source }),
+        let mut fresh = self.fresh(peer).await?;
+        match fresh.send(request, &self.tasks).await {
+            Ok(response) => Ok(answered(response, fresh, place)),
+            Err(error) => {
+                let source = error.into_error();
+                Err(CallError::Lost { peer, source })
+            }
         }
     }
 
@@ -177,7 +173,7 @@ impl Calls {
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         pools.retain(|_, pool| {
             let mut warm = pool.lock();
-            warm.retain(|w| w.since.elapsed() < KEEP_WARM && !w.sender.is_closed());
+            warm.retain(|w| w.since.elapsed() < KEEP_WARM && w.stream.is_usable());
             !warm.is_empty() || Arc::strong_count(pool) > 1
         });
     }
@@ -188,6 +184,7 @@ impl Calls {
             .entry(peer)
             .or_insert_with(|| {
                 Arc::new(Pool {
+                    host: HeaderValue::from_str(&peer.to_base58()).ok(),
                     warm: Mutex::default(),
                     places: Arc::new(Semaphore::new(MAX_CALLS)),
                 })
@@ -195,23 +192,15 @@ impl Calls {
             .clone()
     }
 
-    async fn fresh(&self, peer: PeerId) -> Result<SendRequest<Body>, CallError> {
+    async fn fresh(&self, peer: PeerId) -> Result<CallStream, CallError> {
         let stream = self
             .streams
             .open(&peer, &PROTOCOL)
             .await
             .map_err(|source| CallError::Open { peer, source })?;
-        let (sender, connection) = http1::Builder::new()
-            .max_header_size(MAX_HEAD)
-            .handshake(TokioIo::new(stream.compat()))
+        CallStream::new(stream)
             .await
-            .map_err(|source| CallError::Lost { peer, source })?;
-        self.tasks.spawn("call", async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%peer, %error, "a stream of calls ended");
-            }
-        });
-        Ok(sender)
+            .map_err(|source| CallError::Lost { peer, source })
     }
 }
 
@@ -221,20 +210,20 @@ impl Pool {
     }
 
     /// The stream that was used last, for it is the most likely to be alive.
-    fn take(&self) -> Option<SendRequest<Body>> {
+    fn take(&self) -> Option<CallStream> {
         let mut warm = self.lock();
         while let Some(candidate) = warm.pop() {
-            if !candidate.sender.is_closed() && candidate.since.elapsed() < KEEP_WARM {
-                return Some(candidate.sender);
+            if candidate.stream.is_usable() && candidate.since.elapsed() < KEEP_WARM {
+                return Some(candidate.stream);
             }
         }
         None
     }
 
-    fn give_back(&self, sender: SendRequest<Body>) {
-        if !sender.is_closed() {
+    fn give_back(&self, stream: CallStream) {
+        if stream.is_usable() {
             self.lock().push(Warm {
-                sender,
+                stream,
                 since: Instant::now(),
             });
         }
@@ -242,19 +231,22 @@ impl Pool {
 }
 
 /// What a request between peers looks like: the target in origin form, and the callee as its host.
-fn prepare(peer: &PeerId, request: &mut Request<Body>) {
+fn prepare(host: Option<&HeaderValue>, request: &mut Request<Body>) {
     let target = request.uri().path_and_query().cloned();
     *request.uri_mut() = target.map_or_else(|| http::Uri::from_static("/"), http::Uri::from);
     *request.version_mut() = http::Version::HTTP_11;
-    if let Ok(host) = HeaderValue::from_str(&peer.to_base58()) {
-        request.headers_mut().insert(HOST, host);
+    if let Some(host) = host {
+        request.headers_mut().insert(HOST, host.clone());
     }
 }
 
 fn answered(
     response: Response<hyper::body::Incoming>,
-    sender: SendRequest<Body>,
+    stream: CallStream,
     place: Place,
 ) -> Response<ResponseBody> {
-    response.map(|body| ResponseBody::new(body, body::Lease::new(sender, place)))
+    response.map(|body| ResponseBody::new(body, body::Lease::new(stream, place)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,7 +19,7 @@ pub use book::{Book, Change};
 pub use call::{Body, BoxError, CallError, Inbound, MAX_CALLS, Origin, ResponseBody};
 pub use mesh::{CONNECT_TIMEOUT, Mesh, MeshConfig, StartError};
 pub use ping::{PingError, Pinger};
-pub use streams::{OpenError, PeerStream};
+pub use streams::{Accept, OpenError, PeerStream, ProtocolError};
 pub use swarm::ListenError;
 pub use tasks::Tasks;
 pub use transport::{TransportError, Transports};

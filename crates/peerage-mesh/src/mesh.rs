@@ -17,8 +17,8 @@ use crate::{
     Book, Tasks,
     call::{self, Body, CallError, Calls, Inbound, ResponseBody},
     ping::{self, PingError, Pinger},
-    streams::{self, Streams},
-    swarm::{self, COMMANDS, Command, Control, ListenError},
+    streams::{self, OpenError, PeerStream, ProtocolError, Streams},
+    swarm::{self, COMMANDS, Command, Control, ListenError, Listeners},
     transport::{TransportError, Transports},
 };
 
@@ -42,6 +42,10 @@ pub struct MeshConfig {
     pub agent: String,
     /// TCP and QUIC, or memory.
     pub transports: Transports,
+    /// Protocols beside calls whose streams are accepted: the id (it begins with `/`), and how many
+    /// streams may wait to be taken up, beyond which further ones are refused. They arrive at
+    /// [`Inbound::streams`].
+    pub protocols: Vec<(String, usize)>,
 }
 
 /// Why a mesh could not start.
@@ -54,6 +58,9 @@ pub enum StartError {
     /// It cannot listen.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// A protocol cannot be accepted.
+    #[error(transparent)]
+    Protocol(#[from] ProtocolError),
 }
 
 /// The mesh. Clones are handles to the same one.
@@ -63,7 +70,7 @@ pub struct Mesh {
     book: Book,
     streams: Streams,
     calls: Calls,
-    commands: mpsc::Sender<Command>,
+    pub(crate) commands: mpsc::Sender<Command>,
     listening: watch::Receiver<Vec<Multiaddr>>,
 }
 
@@ -75,10 +82,8 @@ impl Mesh {
         book: &Book,
         tasks: &Tasks,
     ) -> Result<(Self, Inbound), StartError> {
-        let (factory, mut accepts) =
-            streams::new([(call::PROTOCOL, CALL_QUEUE), (ping::PROTOCOL, PING_QUEUE)]);
-        let pings = accepts.pop().expect("two protocols have two queues");
-        let calls_in = accepts.pop().expect("two protocols have two queues");
+        let own = [(call::PROTOCOL, CALL_QUEUE), (ping::PROTOCOL, PING_QUEUE)];
+        let (factory, [calls_in, pings], raw) = streams::new(own, &config.protocols)?;
         let calls = Calls::new(factory.handle(), tasks.clone());
         let (commands, wishes) = mpsc::channel(COMMANDS);
         let (listening, addresses) = watch::channel(Vec::new());
@@ -91,7 +96,7 @@ impl Mesh {
             listening: addresses,
         };
         swarm::name_configured(book, &config.peers);
-        let control = Control {
+        let mut control = Control {
             config,
             book: book.clone(),
             streams: factory,
@@ -102,15 +107,18 @@ impl Mesh {
             listening,
             waiting: HashMap::new(),
             connections: HashMap::new(),
+            peers: HashMap::new(),
+            listeners: Listeners::default(),
             causes: HashMap::new(),
             swept: Instant::now(),
         };
         let mut swarm = control.build()?;
-        swarm::listen(&mut swarm, &control.config)?;
+        control.listeners.begin(&mut swarm, &control.config)?;
         tasks.spawn("swarm", control.supervise(swarm));
         tasks.spawn("pings", ping::answer(pings, tasks.clone()));
         let inbound = Inbound {
             accept: calls_in,
+            raw,
             tasks: tasks.clone(),
         };
         Ok((mesh, inbound))
@@ -153,6 +161,18 @@ impl Mesh {
         self.calls.send(place, request).await
     }
 
+    /// Opens a bare stream of `protocol` to a peer, and connects first if need be: the side door for
+    /// what is not a call. Dropping the stream resets it.
+    pub async fn open_stream(&self, peer: PeerId, protocol: &str) -> Result<PeerStream, CallError> {
+        self.connect(peer).await?;
+        let opened = match streams::protocol(protocol) {
+            Some(name) => self.streams.open(&peer, &name).await,
+            // Nobody speaks what is not a name.
+            None => Err(OpenError::Unsupported(protocol.to_owned())),
+        };
+        opened.map_err(|source| CallError::Open { peer, source })
+    }
+
     /// Makes sure that there is a connection to a peer, within [`CONNECT_TIMEOUT`].
     pub async fn connect(&self, peer: PeerId) -> Result<(), CallError> {
         if self.streams.is_connected(&peer) {
@@ -178,6 +198,12 @@ impl Mesh {
     #[must_use]
     pub fn is_connected(&self, peer: &PeerId) -> bool {
         self.streams.is_connected(peer)
+    }
+
+    /// How many connections to a peer there are: one, but for a while after both have dialled.
+    #[must_use]
+    pub fn connections(&self, peer: &PeerId) -> usize {
+        self.streams.connections(peer)
     }
 
     /// Closes the connections with a peer; `cause` is kept in the book.

@@ -54,7 +54,9 @@ pub struct Pinger(PeerStream);
 
 impl Pinger {
     pub(crate) async fn open(streams: &Streams, peer: &PeerId) -> Result<Self, PingError> {
-        Ok(Self(streams.open(peer, &PROTOCOL).await?))
+        let mut stream = streams.open(peer, &PROTOCOL).await?;
+        stream.ignore_for_keep_alive();
+        Ok(Self(stream))
     }
 
     /// Asks once and tells how long the answer took.
@@ -128,6 +130,7 @@ pub(crate) async fn answer(mut accept: Accept, tasks: Tasks) {
 }
 
 async fn echo(mut stream: PeerStream) {
+    stream.ignore_for_keep_alive();
     let mut payload = [0; SIZE];
     while let Ok(Ok(())) = timeout(IDLE, stream.read_exact(&mut payload)).await {
         let answer = async {

@@ -6,27 +6,25 @@
 
 mod behaviour;
 mod handler;
+mod stream;
 
 use std::{
     collections::HashMap,
-    io::ErrorKind,
-    pin::Pin,
     sync::{
-        Arc, PoisonError, RwLock,
-        atomic::{AtomicU64, Ordering},
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    task::{Context, Poll},
     time::Duration,
 };
 
-use futures::{AsyncRead, AsyncWrite};
 use libp2p::{Stream, StreamProtocol};
 use peerage_core::PeerId;
 use thiserror::Error;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 pub(crate) use behaviour::Behaviour;
+pub use stream::PeerStream;
 
 /// Streams that one peer may have open towards us at once, on one connection.
 pub(crate) const MAX_INBOUND: usize = 512;
@@ -38,18 +36,7 @@ const MAX_OPENING: usize = 256;
 /// How long the negotiation of a stream may take.
 pub(crate) const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A stream to or from a peer. Counts its bytes, and gives its place back when it is dropped.
-#[derive(Debug)]
-pub struct PeerStream {
-    stream: Stream,
-    traffic: Arc<Traffic>,
-    /// Yamux does not wake the readers of a connection that this side closes (0.14, `closing.rs`), so
-    /// the end of the connection is heard of here.
-    ended: Pin<Box<WaitForCancellationFutureOwned>>,
-    _place: OwnedSemaphorePermit,
-}
-
-/// Bytes that went over the streams of one connection since they were last asked for.
+/// Bytes that went over the streams of one peer since they were last asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
     bytes_in: AtomicU64,
@@ -89,13 +76,28 @@ pub enum OpenError {
     Broken(String),
 }
 
-/// Where the streams of one protocol arrive.
+/// Why a protocol cannot be accepted.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProtocolError {
+    /// It is not the name of a protocol.
+    #[error("{0:?} is no protocol: a protocol begins with /")]
+    Name(String),
+    /// It is there already.
+    #[error("{0} is accepted already")]
+    Taken(String),
+    /// None of its streams could ever wait.
+    #[error("the queue of {0} has no room")]
+    NoRoom(String),
+}
+
+/// Where the streams of one protocol arrive. Once dropped, the protocol is no longer offered.
 #[derive(Debug)]
-pub(crate) struct Accept(mpsc::Receiver<(PeerId, PeerStream)>);
+pub struct Accept(mpsc::Receiver<(PeerId, PeerStream)>);
 
 impl Accept {
     /// The next stream and who opened it; `None` when the mesh has stopped.
-    pub(crate) async fn next(&mut self) -> Option<(PeerId, PeerStream)> {
+    pub async fn next(&mut self) -> Option<(PeerId, PeerStream)> {
         self.0.recv().await
     }
 }
@@ -104,6 +106,8 @@ impl Accept {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Streams {
     links: Arc<RwLock<HashMap<PeerId, Link>>>,
+    /// By peer and not by connection, so that what the last moments of one carried is counted too.
+    traffic: Arc<Mutex<HashMap<PeerId, Arc<Traffic>>>>,
     refused: Arc<AtomicU64>,
 }
 
@@ -113,14 +117,36 @@ struct Link {
     opens: mpsc::Sender<Open>,
     places: Arc<Semaphore>,
     line: Line,
+    /// How many connections to the peer there are.
+    connections: usize,
 }
 
 /// What the streams of one connection share.
-#[derive(Clone, Debug, Default)]
-struct Line {
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
     traffic: Arc<Traffic>,
     /// Cancelled when the connection has ended.
     ended: CancellationToken,
+    retired: Arc<AtomicBool>,
+}
+
+impl Line {
+    fn new(traffic: Arc<Traffic>) -> Self {
+        Self {
+            traffic,
+            ended: CancellationToken::new(),
+            retired: Arc::default(),
+        }
+    }
+
+    /// Whether another connection to the peer is used by now: this one ends when nothing runs on it.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Relaxed)
+    }
+
+    fn retire(&self, retired: bool) {
+        self.retired.store(retired, Ordering::Relaxed);
+    }
 }
 
 /// A wish for a stream, sent to a connection's task.
@@ -159,7 +185,13 @@ impl Streams {
 
     /// Whether there is a connection to open streams over.
     pub(crate) fn is_connected(&self, peer: &PeerId) -> bool {
-        self.link(peer).is_some()
+        let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
+        links.contains_key(peer)
+    }
+
+    /// How many connections to a peer there are: one, but for a while after both have dialled.
+    pub(crate) fn connections(&self, peer: &PeerId) -> usize {
+        self.link(peer).map_or(0, |link| link.connections)
     }
 
     /// How many inbound streams were refused because a queue or a peer's share was full.
@@ -169,15 +201,26 @@ impl Streams {
 
     /// Bytes that went over each peer's streams since the last call.
     pub(crate) fn take_traffic(&self) -> Vec<(PeerId, u64, u64)> {
-        let links = self.links.read().unwrap_or_else(PoisonError::into_inner);
-        links
-            .iter()
-            .map(|(peer, link)| {
-                let (bytes_in, bytes_out) = link.line.traffic.take();
-                (*peer, bytes_in, bytes_out)
-            })
-            .filter(|(_, bytes_in, bytes_out)| bytes_in + bytes_out > 0)
-            .collect()
+        let mut taken = Vec::new();
+        self.traffic().retain(|peer, traffic| {
+            // Asked before the bytes are taken: who lets go in between is counted the next time.
+            let open = Arc::strong_count(traffic) > 1;
+            let (bytes_in, bytes_out) = traffic.take();
+            if bytes_in + bytes_out > 0 {
+                taken.push((*peer, bytes_in, bytes_out));
+            }
+            open
+        });
+        taken
+    }
+
+    /// The counters of a peer, which its connections and streams share.
+    fn traffic_of(&self, peer: PeerId) -> Arc<Traffic> {
+        self.traffic().entry(peer).or_default().clone()
+    }
+
+    fn traffic(&self) -> MutexGuard<'_, HashMap<PeerId, Arc<Traffic>>> {
+        self.traffic.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn link(&self, peer: &PeerId) -> Option<Link> {
@@ -226,85 +269,41 @@ impl Factory {
     }
 }
 
-/// Accepts `protocols` (name, length of its queue), with one queue for each, in their order.
-pub(crate) fn new(
-    protocols: impl IntoIterator<Item = (StreamProtocol, usize)>,
-) -> (Factory, Vec<Accept>) {
-    let (protocols, accepts): (Vec<_>, Vec<_>) = protocols
-        .into_iter()
-        .map(|(name, length)| {
-            let (queue, arrivals) = mpsc::channel(length);
-            (Protocol { name, queue }, Accept(arrivals))
-        })
-        .unzip();
+/// Streams of further protocols, by their names.
+pub(crate) type Raw = HashMap<String, Accept>;
+
+/// A protocol by its name, if it is one.
+pub(crate) fn protocol(name: &str) -> Option<StreamProtocol> {
+    StreamProtocol::try_from_owned(name.to_owned()).ok()
+}
+
+/// Accepts the mesh's `own` protocols and `further` ones (name, length of the queue), with one queue
+/// for each.
+pub(crate) fn new<const N: usize>(
+    own: [(StreamProtocol, usize); N],
+    further: &[(String, usize)],
+) -> Result<(Factory, [Accept; N], Raw), ProtocolError> {
+    let mut protocols = Vec::new();
+    let mut accept = |name, length| {
+        let (queue, arrivals) = mpsc::channel(length);
+        protocols.push(Protocol { name, queue });
+        Accept(arrivals)
+    };
+    let accepts = own.clone().map(|(name, length)| accept(name, length));
+    let mut raw = Raw::new();
+    for (name, length) in further {
+        let known = protocol(name).ok_or_else(|| ProtocolError::Name(name.clone()))?;
+        if raw.contains_key(name) || own.iter().any(|(own, _)| *own == known) {
+            return Err(ProtocolError::Taken(name.clone()));
+        }
+        if *length == 0 {
+            return Err(ProtocolError::NoRoom(name.clone()));
+        }
+        raw.insert(name.clone(), accept(known, *length));
+    }
     let factory = Factory {
         streams: Streams::default(),
         protocols: protocols.into(),
     };
-    (factory, accepts)
-}
-
-impl PeerStream {
-    fn new(stream: Stream, line: &Line, place: OwnedSemaphorePermit) -> Self {
-        Self {
-            stream,
-            traffic: line.traffic.clone(),
-            ended: Box::pin(line.ended.clone().cancelled_owned()),
-            _place: place,
-        }
-    }
-
-    /// What would wait is over when the connection is.
-    fn or_ended<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        io: Poll<std::io::Result<T>>,
-    ) -> Poll<std::io::Result<T>> {
-        if io.is_pending() && self.ended.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(Err(ErrorKind::ConnectionAborted.into()));
-        }
-        io
-    }
-}
-
-impl AsyncRead for PeerStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<std::io::Result<usize>> {
-        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if let Poll::Ready(Ok(n)) = &read {
-            self.traffic
-                .bytes_in
-                .fetch_add(*n as u64, Ordering::Relaxed);
-        }
-        self.or_ended(cx, read)
-    }
-}
-
-impl AsyncWrite for PeerStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<std::io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
-        if let Poll::Ready(Ok(n)) = &written {
-            self.traffic
-                .bytes_out
-                .fetch_add(*n as u64, Ordering::Relaxed);
-        }
-        self.or_ended(cx, written)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
-        self.or_ended(cx, flushed)
-    }
-
-    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        let closed = Pin::new(&mut self.stream).poll_close(cx);
-        self.or_ended(cx, closed)
-    }
+    Ok((factory, accepts, raw))
 }

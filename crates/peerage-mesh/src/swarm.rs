@@ -1,14 +1,14 @@
 //! The one loop that owns the swarm: control only, no call's data passes through it.
 
 mod listen;
+mod supervise;
 
 use std::{
     collections::HashMap,
-    panic::AssertUnwindSafe,
     time::{Duration, Instant},
 };
 
-use futures::{FutureExt, StreamExt};
+use futures::StreamExt;
 use libp2p::{
     Swarm, identify,
     swarm::{
@@ -20,10 +20,14 @@ use peerage_core::{
     Multiaddr, PeerId, dial,
     peer_book::{PeerEvent, Source},
 };
-use tokio::sync::{
-    mpsc::{self, error::TrySendError},
-    oneshot, watch,
+use tokio::{
+    sync::{
+        mpsc::{self, error::TrySendError},
+        oneshot, watch,
+    },
+    task::JoinHandle,
 };
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
     Book, Tasks,
@@ -41,8 +45,6 @@ pub(crate) const COMMANDS: usize = 64;
 const MAX_WAITING: usize = 256;
 /// How often the loop looks after what no event announces.
 const TICK: Duration = Duration::from_secs(1);
-/// How long after a panic the swarm is built anew.
-const RESTART_AFTER: Duration = Duration::from_secs(1);
 
 /// What the handle asks of the loop.
 #[derive(Debug)]
@@ -51,6 +53,9 @@ pub(crate) enum Command {
     Connect(PeerId, oneshot::Sender<Result<(), String>>),
     /// Close all connections with a peer; the text goes to the book as the cause.
     Close(PeerId, String),
+    /// Panic: proves the supervision.
+    #[cfg(test)]
+    Panic,
 }
 
 /// Somebody who waits for a connection.
@@ -59,6 +64,15 @@ pub(crate) struct Waiting {
     /// The attempt was under way already: it may fail because the peer was not there when it began, so
     /// another one is made before the wish fails.
     late: bool,
+}
+
+/// A peer that is connected.
+#[derive(Debug)]
+pub(crate) struct Connected {
+    /// The connection that the book was told of.
+    told: Option<ConnectionId>,
+    /// Pings it; held for its drop.
+    _ping: AbortOnDropHandle<()>,
 }
 
 /// What outlives a swarm that has to be built anew.
@@ -73,6 +87,8 @@ pub(crate) struct Control {
     pub(crate) listening: watch::Sender<Vec<Multiaddr>>,
     pub(crate) waiting: HashMap<PeerId, Vec<Waiting>>,
     pub(crate) connections: HashMap<ConnectionId, (PeerId, PeerEvent)>,
+    pub(crate) peers: HashMap<PeerId, Connected>,
+    pub(crate) listeners: Listeners,
     pub(crate) causes: HashMap<PeerId, String>,
     pub(crate) swept: Instant,
 }
@@ -83,41 +99,6 @@ impl Control {
         let keypair = self.config.identity.keypair();
         let behaviour = Behaviour::new(keypair, &self.config.agent, self.streams.behaviour());
         transport::swarm(keypair, self.config.transports, behaviour)
-    }
-
-    /// Runs until the node stops. A panic (its own, or of a behaviour fed by strangers) costs the
-    /// connections, not the node: a new swarm listens at the same addresses and dials again.
-    pub(crate) async fn supervise(mut self, mut swarm: Swarm<Behaviour>) {
-        loop {
-            let run = AssertUnwindSafe(self.run(&mut swarm)).catch_unwind();
-            if run.await.is_ok() {
-                return;
-            }
-            tracing::error!("the swarm panicked and is built anew");
-            self.abandon();
-            tokio::time::sleep(RESTART_AFTER).await;
-            swarm = match self.build() {
-                Ok(swarm) => swarm,
-                Err(error) => {
-                    tracing::error!(%error, "the swarm cannot be built anew");
-                    return;
-                }
-            };
-            listen::again(&mut swarm, &self.listening.borrow());
-        }
-    }
-
-    /// Everything that hung on the old swarm is told that it is gone.
-    fn abandon(&mut self) {
-        let connected: Vec<PeerId> = self.connections.drain().map(|(_, (p, _))| p).collect();
-        for peer in connected {
-            self.lost(peer, Some("the transport was restarted".into()));
-        }
-        for (_, waiting) in self.waiting.drain() {
-            for Waiting { reply, .. } in waiting {
-                let _ = reply.send(Err("the transport was restarted".into()));
-            }
-        }
     }
 
     async fn run(&mut self, swarm: &mut Swarm<Behaviour>) {
@@ -190,9 +171,13 @@ impl Control {
                 }
             }
             Command::Close(peer, cause) => {
-                self.causes.insert(peer, cause);
-                let _ = swarm.disconnect_peer_id(peer);
+                if swarm.is_connected(&peer) {
+                    self.causes.insert(peer, cause);
+                    let _ = swarm.disconnect_peer_id(peer);
+                }
             }
+            #[cfg(test)]
+            Command::Panic => panic!("asked to"),
         }
     }
 
@@ -202,13 +187,11 @@ impl Control {
                 peer_id,
                 connection_id,
                 endpoint,
-                num_established,
                 ..
             } => {
                 let connected = translate::connected(&endpoint);
-                self.connections
-                    .insert(connection_id, (peer_id, connected.clone()));
-                self.connected(peer_id, connected, num_established.get() == 1);
+                self.connections.insert(connection_id, (peer_id, connected));
+                self.connected(peer_id, swarm.behaviour().streams.used(&peer_id));
             }
             SwarmEvent::ConnectionClosed {
                 peer_id,
@@ -218,68 +201,131 @@ impl Control {
                 ..
             } => {
                 self.connections.remove(&connection_id);
-                self.closed(peer_id, num_established, translate::close_cause(cause));
+                if num_established == 0 {
+                    self.lost(peer_id, translate::close_cause(cause));
+                } else {
+                    self.tell(peer_id, swarm.behaviour().streams.used(&peer_id));
+                }
             }
             SwarmEvent::OutgoingConnectionError {
                 peer_id: Some(peer),
                 error,
                 ..
             } => {
-                if let Some(cause) = translate::dial_error(&error) {
+                // A peer that came in by itself meanwhile is reached.
+                if !swarm.is_connected(&peer)
+                    && let Some(cause) = translate::dial_error(&error)
+                {
                     self.dial_failed(peer, cause);
                 }
             }
-            SwarmEvent::NewListenAddr { .. }
-            | SwarmEvent::ExpiredListenAddr { .. }
-            | SwarmEvent::ListenerClosed { .. } => {
-                self.listening
-                    .send_replace(swarm.listeners().cloned().collect());
+            SwarmEvent::Behaviour(BehaviourEvent::Identify(
+                identify::Event::Received {
+                    peer_id,
+                    connection_id,
+                    info,
+                }
+                | identify::Event::Pushed {
+                    peer_id,
+                    connection_id,
+                    info,
+                },
+            )) => self.identified(peer_id, connection_id, info),
+            event => self.listener(swarm, event),
+        }
+    }
+
+    fn identified(&self, peer: PeerId, connection: ConnectionId, told: identify::Info) {
+        let reached_at = match self.connections.get(&connection) {
+            Some((_, PeerEvent::Connected { address, .. })) => Some(address),
+            _ => None,
+        };
+        self.book
+            .apply(peer, translate::identified(told, reached_at));
+    }
+
+    fn listener(&mut self, swarm: &Swarm<Behaviour>, event: SwarmEvent<BehaviourEvent>) {
+        match event {
+            SwarmEvent::NewListenAddr {
+                listener_id,
+                address,
+            } => self.listeners.found(listener_id, &address),
+            SwarmEvent::ExpiredListenAddr { .. } => {}
+            SwarmEvent::ListenerClosed {
+                listener_id,
+                reason,
+                ..
+            } => {
+                tracing::warn!(?reason, "a listener closed");
+                self.listeners.closed(listener_id);
             }
             SwarmEvent::ListenerError { error, .. } => {
                 tracing::warn!(%error, "a listener failed");
+                return;
             }
-            SwarmEvent::Behaviour(BehaviourEvent::Identify(
-                identify::Event::Received { peer_id, info, .. }
-                | identify::Event::Pushed { peer_id, info, .. },
-            )) => self.book.apply(peer_id, translate::identified(info)),
-            _ => {}
+            _ => return,
         }
+        self.listening
+            .send_replace(swarm.listeners().cloned().collect());
     }
 
-    fn connected(&mut self, peer: PeerId, event: PeerEvent, first: bool) {
+    fn connected(&mut self, peer: PeerId, used: Option<ConnectionId>) {
         tracing::debug!(%peer, "connected");
-        self.book.apply(peer, event);
+        if !self.peers.contains_key(&peer) {
+            let ping = AbortOnDropHandle::new(self.ping(peer));
+            let connected = Connected {
+                told: None,
+                _ping: ping,
+            };
+            self.peers.insert(peer, connected);
+        }
+        self.tell(peer, used);
         for Waiting { reply, .. } in self.waiting.remove(&peer).unwrap_or_default() {
             let _ = reply.send(Ok(()));
         }
-        if first {
-            let (streams, book) = (self.streams.handle(), self.book.clone());
-            let commands = self.own_commands.clone();
-            self.tasks.spawn("ping", async move {
-                if let Some(cause) = ping::watch(streams, book, peer).await {
-                    let _ = commands.send(Command::Close(peer, cause)).await;
-                }
-            });
+    }
+
+    /// Tells the book which of the connections to a peer is used, when that has changed.
+    fn tell(&mut self, peer: PeerId, used: Option<ConnectionId>) {
+        let Some(connected) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        // One that is not known here yet is about to be.
+        if let Some(used) = used.filter(|used| connected.told != Some(*used))
+            && let Some((_, event)) = self.connections.get(&used)
+        {
+            connected.told = Some(used);
+            self.book.apply(peer, event.clone());
         }
     }
 
-    fn closed(&mut self, peer: PeerId, remaining: u32, cause: Option<String>) {
-        let other = self.connections.values().find(|(p, _)| *p == peer);
-        match other {
-            Some((_, event)) if remaining > 0 => self.book.apply(peer, event.clone()),
-            _ => self.lost(peer, cause),
-        }
+    fn ping(&self, peer: PeerId) -> JoinHandle<()> {
+        let (streams, book) = (self.streams.handle(), self.book.clone());
+        let commands = self.own_commands.clone();
+        self.tasks.spawn("ping", async move {
+            if let Some(cause) = ping::watch(streams, book, peer).await {
+                let _ = commands.send(Command::Close(peer, cause)).await;
+            }
+        })
     }
 
     fn lost(&mut self, peer: PeerId, cause: Option<String>) {
         let cause = self.causes.remove(&peer).or(cause);
         tracing::debug!(%peer, cause, "disconnected");
+        self.peers.remove(&peer);
         self.calls.forget(&peer);
         self.book.apply(peer, PeerEvent::Disconnected { cause });
     }
 
     fn dial_failed(&mut self, peer: PeerId, cause: String) {
         tracing::debug!(%peer, cause, "could not connect");
+        // The book first: whoever is told may look there.
+        self.book.apply(
+            peer,
+            PeerEvent::DialFailed {
+                cause: cause.clone(),
+            },
+        );
         for Waiting { reply, late } in self.waiting.remove(&peer).unwrap_or_default() {
             let reply = if late {
                 // Where no more wishes fit, this one fails now.
@@ -292,7 +338,6 @@ impl Control {
             };
             let _ = reply.send(Err(cause.clone()));
         }
-        self.book.apply(peer, PeerEvent::DialFailed { cause });
     }
 
     /// Counts bytes, closes warm streams that are no longer used, and lets go of strangers when there
@@ -303,6 +348,7 @@ impl Control {
         }
         self.swept = Instant::now();
         self.calls.sweep();
+        self.listeners.again(swarm);
         for (peer, bytes_in, bytes_out) in self.streams.handle().take_traffic() {
             let event = PeerEvent::Transferred {
                 bytes_in,
@@ -334,4 +380,7 @@ pub(crate) fn name_configured(book: &Book, peers: &[(PeerId, Multiaddr)]) {
 }
 
 pub use listen::ListenError;
-pub(crate) use listen::begin as listen;
+pub(crate) use listen::Listeners;
+
+#[cfg(test)]
+mod tests;

@@ -7,13 +7,16 @@ use libp2p::{
     multiaddr::Protocol,
     swarm::{ConnectionError, DialError},
 };
-use peerage_core::peer_book::{Path, PeerEvent};
+use peerage_core::{
+    peer_book::{Path, PeerEvent},
+    reach::{is_loopback, is_relayed},
+};
 
 /// A connection that is up.
 pub(crate) fn connected(endpoint: &ConnectedPoint) -> PeerEvent {
     let address = endpoint.get_remote_address();
     PeerEvent::Connected {
-        path: if address.iter().any(|p| p == Protocol::P2pCircuit) {
+        path: if is_relayed(address) {
             Path::Relayed
         } else {
             Path::Direct
@@ -23,11 +26,18 @@ pub(crate) fn connected(endpoint: &ConnectedPoint) -> PeerEvent {
     }
 }
 
-/// What identify has told of a peer.
-pub(crate) fn identified(info: identify::Info) -> PeerEvent {
+/// What identify has told of a peer. Loopback addresses mean the peer's own machine, so they are of use
+/// only where the peer was reached at one.
+pub(crate) fn identified(info: identify::Info, reached_at: Option<&Multiaddr>) -> PeerEvent {
+    let same_machine = reached_at.is_none_or(is_loopback);
     PeerEvent::Identified {
         agent: info.agent_version,
-        addresses: info.listen_addrs.into_iter().map(without_peer).collect(),
+        addresses: info
+            .listen_addrs
+            .into_iter()
+            .filter(|address| same_machine || !is_loopback(address))
+            .map(without_peer)
+            .collect(),
     }
 }
 

@@ -6,3 +6,5 @@ mod calls;
 mod connections;
 #[path = "it/node.rs"]
 mod node;
+#[path = "it/streams.rs"]
+mod streams;

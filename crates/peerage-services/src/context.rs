@@ -4,7 +4,13 @@ use std::{sync::Arc, time::Instant};
 
 use axum::{Router, body::Body};
 use http::{Request, Response};
-use peerage_core::{Identity, PeerId, did::Did, problem::Problem};
+use peerage_core::{
+    Identity, Multiaddr, PeerId,
+    did::Did,
+    peer_book::Relation,
+    problem::Problem,
+    reach::{is_link_local, is_loopback},
+};
 use peerage_mesh::{BoxError, CallError, Mesh, OpenError, Origin, Tasks};
 use tower::ServiceExt;
 
@@ -105,6 +111,19 @@ impl Context {
         Ok(response.map(Body::new))
     }
 
+    /// Where others reach this node, the most useful first: not the link-local ones, which mean nothing
+    /// elsewhere, and those of this machine alone only when there are no others.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<Multiaddr> {
+        let mut addresses = self.mesh.listening().borrow().clone();
+        addresses.retain(|address| !is_link_local(address));
+        if !addresses.iter().all(is_loopback) {
+            addresses.retain(|address| !is_loopback(address));
+        }
+        addresses.sort_by_key(|address| address.to_string().len());
+        addresses
+    }
+
     /// Which peer a person means by `text`: a PeerId, a DID, a name that a peer has proved to bear, the
     /// name on a card, or a part of a PeerId of at least six characters that only one has. Members come
     /// before trusted peers and those before strangers, so that a stranger cannot take a member's name.
@@ -124,16 +143,15 @@ impl Context {
         {
             return Ok(self.me());
         }
-        let mut found: Vec<(peerage_core::peer_book::Relation, PeerId)> =
-            self.mesh.book().read(|book| {
-                book.iter()
-                    .filter(|(peer, record)| {
-                        let card = record.card.as_ref();
-                        card.is_some_and(|card| card.name() == text) || is_part_of(text, peer)
-                    })
-                    .map(|(peer, record)| (record.relation, *peer))
-                    .collect()
-            });
+        let mut found: Vec<(Relation, PeerId)> = self.mesh.book().read(|book| {
+            book.iter()
+                .filter(|(peer, record)| {
+                    let card = record.card.as_ref();
+                    card.is_some_and(|card| card.name() == text) || is_part_of(text, peer)
+                })
+                .map(|(peer, record)| (record.relation, *peer))
+                .collect()
+        });
         let known: Vec<PeerId> = self
             .mesh
             .book()
@@ -154,10 +172,7 @@ fn is_part_of(text: &str, peer: &PeerId) -> bool {
     text.len() >= 6 && (id.starts_with(text) || id.ends_with(text)) && text.len() < id.len()
 }
 
-fn choose(
-    text: &str,
-    mut found: Vec<(peerage_core::peer_book::Relation, PeerId)>,
-) -> Result<PeerId, Problem> {
+fn choose(text: &str, mut found: Vec<(Relation, PeerId)>) -> Result<PeerId, Problem> {
     found.sort();
     let Some((best, peer)) = found.last().copied() else {
         let text = format!("no peer called `{text}` is known");

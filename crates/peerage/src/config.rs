@@ -40,7 +40,7 @@ use serde_json::Value;
 
 pub use self::{
     duration::{DurationError, format_duration, parse_duration},
-    identity::{IdentitySource, Phrase, SeedError, read_seed},
+    identity::{IdentitySource, Phrase, SeedFileError, read_seed},
     layer::{Environment, Layer, LimitsLayer, McpLayer, PeerEntry, ShareEntry},
     origin::{Origin, Setting},
     share::{ShareError, parse_share, share_target},

@@ -3,9 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use peerage_core::{
-    Multiaddr,
-    multiaddr::Protocol,
     peer_book::{PeerEvent, Source},
+    reach::is_loopback,
 };
 use peerage_mesh::{
     Book, Mesh,
@@ -65,13 +64,5 @@ fn view(status: &InterfaceStatus) -> MdnsView {
             InterfaceState::Working => "up".to_owned(),
             other => other.to_string(),
         },
-    }
-}
-
-fn is_loopback(address: &Multiaddr) -> bool {
-    match address.iter().next() {
-        Some(Protocol::Ip4(ip)) => ip.is_loopback(),
-        Some(Protocol::Ip6(ip)) => ip.is_loopback(),
-        _ => false,
     }
 }

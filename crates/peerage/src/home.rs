@@ -69,7 +69,10 @@ impl Home {
     pub(crate) fn identity(&self, source: &IdentitySource) -> Result<Identity, Problem> {
         match source {
             IdentitySource::Stored => self.stored_identity(),
-            IdentitySource::SeedFile(path) => Ok(Identity::from_root(&read_seed(path)?)),
+            IdentitySource::SeedFile(path) => {
+                let seed = read_seed(path)?;
+                Ok(Identity::from_root(&seed))
+            }
             IdentitySource::InsecurePhrase(phrase) => {
                 Ok(Identity::from_insecure_phrase(phrase.expose()))
             }

@@ -341,6 +341,7 @@ fn mesh_config(
 ) -> Result<MeshConfig, Problem> {
     let peers = config.peers.iter().map(named).collect::<Result<_, _>>()?;
     Ok(MeshConfig {
+        protocols: Vec::new(),
         identity: identity.clone(),
         listen: config.listen.clone(),
         peers,

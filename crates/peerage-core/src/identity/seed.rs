@@ -1,5 +1,7 @@
 //! The contents of a seed file: 32 random bytes, written down in one of three ways.
 
+use std::collections::HashSet;
+
 use base64::{
     Engine as _, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
@@ -8,6 +10,8 @@ use zeroize::Zeroizing;
 
 /// The longest seed file that is looked at, in bytes.
 pub const MAX_SEED_FILE: usize = 256;
+/// 32 random bytes have fewer different values than this once in 10^24 files.
+const MIN_DISTINCT: usize = 12;
 
 /// Why the contents of a seed file are not a seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,19 +19,14 @@ pub const MAX_SEED_FILE: usize = 256;
 pub enum SeedError {
     /// The file holds something else than a key, most likely words.
     #[error(
-        "a guessable phrase is not a key: a seed file holds 32 random bytes, raw, as 64 hex characters or as base64 \
-         (hint: `head -c 32 /dev/urandom > FILE` makes one; for tests only, `--insecure-seed-phrase` takes a phrase)"
+        "a guessable phrase is not a key: a seed is 32 random bytes, raw, as 64 hex characters or as base64"
     )]
     NotAKey,
-    /// All 32 bytes are the same.
-    #[error(
-        "a guessable key: all 32 bytes of the seed file are the same (hint: `head -c 32 /dev/urandom > FILE`)"
-    )]
-    Uniform,
+    /// The bytes repeat as random ones never do.
+    #[error("it can be guessed, for it has fewer than {MIN_DISTINCT} different bytes")]
+    Regular,
     /// The file is longer than [`MAX_SEED_FILE`].
-    #[error(
-        "the seed file is too long: a seed has 32 bytes, raw, as 64 hex characters or as base64"
-    )]
+    #[error("it is too long: a seed is 32 random bytes, raw, as 64 hex characters or as base64")]
     TooLong,
 }
 
@@ -42,8 +41,8 @@ pub fn parse_seed_file(bytes: &[u8]) -> Result<Zeroizing<[u8; 32]>, SeedError> {
     let seed = raw(bytes)
         .or_else(|| text(bytes))
         .ok_or(SeedError::NotAKey)?;
-    if seed.iter().all(|byte| *byte == seed[0]) {
-        return Err(SeedError::Uniform);
+    if seed.iter().collect::<HashSet<_>>().len() < MIN_DISTINCT {
+        return Err(SeedError::Regular);
     }
     Ok(seed)
 }

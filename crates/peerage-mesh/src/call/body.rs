@@ -8,9 +8,9 @@ use std::{
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
-use hyper::{body::Incoming, client::conn::http1::SendRequest};
+use hyper::body::Incoming;
 
-use super::Place;
+use super::{CallStream, Place};
 
 /// An error of a body, whatever its source.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -28,18 +28,18 @@ pub struct ResponseBody {
 /// The stream of a call under way, and its place among the peer's calls.
 #[derive(Debug)]
 pub(super) struct Lease {
-    sender: SendRequest<Body>,
+    stream: CallStream,
     place: Place,
 }
 
 impl Lease {
-    pub(super) fn new(sender: SendRequest<Body>, place: Place) -> Self {
-        Self { sender, place }
+    pub(super) fn new(stream: CallStream, place: Place) -> Self {
+        Self { stream, place }
     }
 
     /// The answer has been read to its end: the stream is free for the next call.
     fn finish(self) {
-        self.place.pool.give_back(self.sender);
+        self.place.pool.give_back(self.stream);
     }
 }
 

@@ -1,6 +1,11 @@
 //! The other end of a call: inbound streams are answered by one tower service.
 
-use std::{convert::Infallible, time::Duration};
+use std::{
+    convert::Infallible,
+    future::{Future, poll_fn},
+    pin::Pin,
+    time::Duration,
+};
 
 use http::{Request, Response};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -9,8 +14,11 @@ use peerage_core::PeerId;
 use tokio_util::compat::FuturesAsyncReadCompatExt;
 use tower::{Service, ServiceExt};
 
-use super::BoxError;
-use crate::{Tasks, streams::Accept};
+use super::{BoxError, waker::InnerWaker};
+use crate::{
+    Tasks,
+    streams::{Accept, Raw},
+};
 
 /// How long a stream may take for the head of its next request: bounds both a slow sender and an
 /// idle stream. More than a caller keeps a warm stream.
@@ -32,10 +40,18 @@ pub enum Origin {
 #[derive(Debug)]
 pub struct Inbound {
     pub(crate) accept: Accept,
+    pub(crate) raw: Raw,
     pub(crate) tasks: Tasks,
 }
 
 impl Inbound {
+    /// Takes the streams of a protocol that [`MeshConfig::protocols`](crate::MeshConfig::protocols)
+    /// names; `None` when it does not, or they were taken before. What nobody has taken when
+    /// [`Inbound::serve`] begins is no longer offered.
+    pub fn streams(&mut self, protocol: &str) -> Option<Accept> {
+        self.raw.remove(protocol)
+    }
+
     /// Answers every call with `service` until the mesh stops. Each request carries its
     /// [`Origin::Peer`] as an extension.
     pub async fn serve<S, B>(mut self, service: S)
@@ -45,6 +61,7 @@ impl Inbound {
         S::Future: Send,
         B: http_body::Body<Error: Into<BoxError>, Data: Send> + Send + 'static,
     {
+        self.raw.clear();
         while let Some((peer, stream)) = self.accept.next().await {
             let service = service.clone();
             let answer = service_fn(move |mut request: Request<Incoming>| {
@@ -52,12 +69,14 @@ impl Inbound {
                 service.clone().oneshot(request)
             });
             self.tasks.spawn("answer", async move {
-                let connection = http1::Builder::new()
+                let mut connection = http1::Builder::new()
                     .timer(TokioTimer::new())
                     .header_read_timeout(HEAD_TIMEOUT)
                     .max_header_size(MAX_HEAD)
                     .serve_connection(TokioIo::new(stream.compat()), answer);
-                if let Err(error) = connection.await {
+                let waker = InnerWaker::new();
+                let served = poll_fn(|cx| waker.poll(cx, |cx| Pin::new(&mut connection).poll(cx)));
+                if let Err(error) = served.await {
                     tracing::debug!(%peer, %error, "a stream of calls from a peer ended");
                 }
             });

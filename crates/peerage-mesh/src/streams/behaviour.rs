@@ -73,31 +73,40 @@ impl Behaviour {
         }
     }
 
+    /// The connection to a peer that is used.
+    pub(crate) fn used(&self, peer: &PeerId) -> Option<ConnectionId> {
+        let mine = self.me.is_some_and(|me| dial::dials_first(&me, peer));
+        let connections = self.connections.get(peer)?.iter().enumerate();
+        connections
+            .max_by_key(|(position, c)| (c.outbound == mine, *position))
+            .map(|(_, connection)| connection.id)
+    }
+
     /// Chooses the one connection that new streams go over. Of two that were dialled from both sides
     /// at the same moment, both peers keep the one of the smaller id; of two dialled from one side,
     /// the later, for the earlier may be the dead half of a network that has changed. The others close
     /// as soon as what runs on them has ended.
     fn choose(&mut self, peer: PeerId) {
-        let Some(connections) = self.connections.get(&peer) else {
-            self.streams.set_link(peer, None);
-            return;
-        };
-        let mine = self.me.is_some_and(|me| dial::dials_first(&me, &peer));
-        let used = connections
-            .iter()
-            .enumerate()
-            .max_by_key(|(position, c)| (c.outbound == mine, *position))
-            .map(|(position, _)| position);
+        let used = self.used(&peer);
         let wanted = !self.unwanted.contains(&peer);
-        for (position, connection) in connections.iter().enumerate() {
-            let keep = if Some(position) == used && wanted {
+        let connections = self.connections.get(&peer).map_or(&[][..], Vec::as_slice);
+        let mut link = None;
+        for connection in connections {
+            let is_used = Some(connection.id) == used;
+            let keep = if is_used && wanted {
                 Keep::Up
             } else {
                 Keep::UntilIdle
             };
             self.notices.push_back((peer, connection.id, keep));
+            connection.link.line.retire(!is_used);
+            if is_used {
+                link = Some(Link {
+                    connections: connections.len(),
+                    ..connection.link.clone()
+                });
+            }
         }
-        let link = used.map(|position| connections[position].link.clone());
         self.streams.set_link(peer, link);
         if let Some(waker) = self.waker.take() {
             waker.wake();
@@ -106,11 +115,12 @@ impl Behaviour {
 
     fn handler(&mut self, peer: PeerId, id: ConnectionId, outbound: bool) -> Handler {
         let (opens, wishes) = mpsc::channel(MAX_OPENING);
-        let line = Line::default();
+        let line = Line::new(self.streams.traffic_of(peer));
         let link = Link {
             opens,
             places: Arc::new(Semaphore::new(MAX_OUTBOUND)),
             line: line.clone(),
+            connections: 1,
         };
         self.connections
             .entry(peer)

@@ -20,6 +20,9 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::{Line, MAX_INBOUND, OPEN_TIMEOUT, Open, OpenError, PeerStream, Protocol, Streams};
 
+/// Protocols of a peer that are remembered.
+const MAX_SPOKEN: usize = 256;
+
 /// Told by the behaviour.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Keep {
@@ -38,7 +41,8 @@ pub(crate) struct Handler {
     opens: mpsc::Receiver<Open>,
     inbound: Arc<Semaphore>,
     line: Line,
-    /// What the peer says that it speaks: tells "busy" from "does not speak it".
+    /// What the peer has said that it speaks: tells "busy" from "does not speak it". Nothing is taken
+    /// back, for whoever is busy says that it no longer speaks the protocol.
     spoken: Vec<StreamProtocol>,
     keep: Keep,
 }
@@ -112,7 +116,7 @@ impl ConnectionHandler for Handler {
         let open = self
             .protocols
             .iter()
-            .filter(|p| free && p.queue.capacity() > 0)
+            .filter(|p| free && p.queue.capacity() > 0 && !p.queue.is_closed())
             .map(|p| p.name.clone())
             .collect();
         SubstreamProtocol::new(Offer(open), ()).with_timeout(OPEN_TIMEOUT)
@@ -161,11 +165,11 @@ impl ConnectionHandler for Handler {
                 let _ = reply.send(Err(self.why(error, &protocol)));
             }
             ConnectionEvent::RemoteProtocolsChange(ProtocolsChange::Added(added)) => {
-                self.spoken.extend(added.cloned());
-            }
-            ConnectionEvent::RemoteProtocolsChange(ProtocolsChange::Removed(removed)) => {
-                let removed: Vec<_> = removed.cloned().collect();
-                self.spoken.retain(|p| !removed.contains(p));
+                for protocol in added {
+                    if self.spoken.len() < MAX_SPOKEN && !self.spoken.contains(protocol) {
+                        self.spoken.push(protocol.clone());
+                    }
+                }
             }
             _ => {}
         }

@@ -1,8 +1,11 @@
 //! Where a node listens: what was asked for, or TCP and QUIC on a port of its own.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::{
+    collections::HashMap,
+    net::{Ipv4Addr, Ipv6Addr},
+};
 
-use libp2p::{Swarm, multiaddr::Protocol};
+use libp2p::{Swarm, core::transport::ListenerId, multiaddr::Protocol};
 use peerage_core::{Multiaddr, PeerId};
 use thiserror::Error;
 
@@ -28,59 +31,100 @@ pub enum ListenError {
     Nowhere(String),
 }
 
-/// Begins to listen where the configuration says.
-pub(crate) fn begin(swarm: &mut Swarm<Behaviour>, config: &MeshConfig) -> Result<(), ListenError> {
-    if config.listen.is_empty() {
-        return by_default(swarm, &config.identity.peer_id());
-    }
-    for address in &config.listen {
-        swarm
-            .listen_on(address.clone())
-            .map_err(|error| ListenError::Address {
-                address: address.clone(),
-                cause: cause(&error),
-            })?;
-    }
-    Ok(())
+/// What a node listens at: as it was asked for, with the ports that were found. What closes is opened
+/// again, by the same swarm or the next.
+#[derive(Debug, Default)]
+pub(crate) struct Listeners {
+    up: HashMap<ListenerId, Multiaddr>,
+    down: Vec<Multiaddr>,
 }
 
-/// Listens where an earlier swarm of this node did, as far as that is still possible.
-pub(super) fn again(swarm: &mut Swarm<Behaviour>, addresses: &[Multiaddr]) {
-    for address in addresses {
-        if let Err(error) = swarm.listen_on(address.clone()) {
-            tracing::warn!(%address, %error, "cannot listen there again");
+impl Listeners {
+    /// Begins to listen where the configuration says.
+    pub(crate) fn begin(
+        &mut self,
+        swarm: &mut Swarm<Behaviour>,
+        config: &MeshConfig,
+    ) -> Result<(), ListenError> {
+        if config.listen.is_empty() {
+            return self.by_default(swarm, &config.identity.peer_id());
         }
-    }
-}
-
-/// On every interface, with a port that follows from the node's id, so that after a restart it is
-/// found at the addresses its peers remember. A port that is taken is replaced by a free one.
-fn by_default(swarm: &mut Swarm<Behaviour>, me: &PeerId) -> Result<(), ListenError> {
-    let port = port_of(me);
-    let mut listening = false;
-    let mut last = String::new();
-    for ip in [
-        Protocol::Ip4(Ipv4Addr::UNSPECIFIED),
-        Protocol::Ip6(Ipv6Addr::UNSPECIFIED),
-    ] {
-        for quic in [false, true] {
-            let taken = [port, 0]
-                .into_iter()
-                .map(|port| swarm.listen_on(address(ip.clone(), quic, port)))
-                .find_map(|listener| match listener {
-                    Ok(_) => Some(()),
-                    Err(error) => {
-                        last = cause(&error);
-                        None
-                    }
-                });
-            listening |= taken.is_some();
+        for address in &config.listen {
+            self.listen(swarm, address)
+                .map_err(|cause| ListenError::Address {
+                    address: address.clone(),
+                    cause,
+                })?;
         }
-    }
-    if listening {
         Ok(())
-    } else {
-        Err(ListenError::Nowhere(last))
+    }
+
+    /// A listener is up at an address. A port that was left open is settled by it.
+    pub(super) fn found(&mut self, listener: ListenerId, address: &Multiaddr) {
+        if let Some(asked) = self.up.get_mut(&listener) {
+            *asked = asked
+                .iter()
+                .zip(address)
+                .map(|(asked, found)| match asked {
+                    Protocol::Tcp(0) | Protocol::Udp(0) | Protocol::Memory(0) => found,
+                    _ => asked,
+                })
+                .collect();
+        }
+    }
+
+    /// A listener has closed.
+    pub(super) fn closed(&mut self, listener: ListenerId) {
+        self.down.extend(self.up.remove(&listener));
+    }
+
+    /// The swarm they belonged to is gone.
+    pub(super) fn closed_all(&mut self) {
+        self.down
+            .extend(self.up.drain().map(|(_, address)| address));
+    }
+
+    /// Listens again where something has closed, as far as that is possible now.
+    pub(super) fn again(&mut self, swarm: &mut Swarm<Behaviour>) {
+        for address in std::mem::take(&mut self.down) {
+            if let Err(cause) = self.listen(swarm, &address) {
+                tracing::warn!(%address, cause, "cannot listen there again yet");
+                self.down.push(address);
+            }
+        }
+    }
+
+    fn listen(&mut self, swarm: &mut Swarm<Behaviour>, address: &Multiaddr) -> Result<(), String> {
+        let listener = swarm
+            .listen_on(address.clone())
+            .map_err(|error| cause(&error))?;
+        self.up.insert(listener, address.clone());
+        Ok(())
+    }
+
+    /// On every interface, with a port that follows from the node's id, so that after a restart it is
+    /// found at the addresses its peers remember. A port that is taken is replaced by a free one.
+    fn by_default(&mut self, swarm: &mut Swarm<Behaviour>, me: &PeerId) -> Result<(), ListenError> {
+        let port = port_of(me);
+        let mut last = String::new();
+        for ip in [
+            Protocol::Ip4(Ipv4Addr::UNSPECIFIED),
+            Protocol::Ip6(Ipv6Addr::UNSPECIFIED),
+        ] {
+            for quic in [false, true] {
+                for port in [port, 0] {
+                    match self.listen(swarm, &address(ip.clone(), quic, port)) {
+                        Ok(()) => break,
+                        Err(cause) => last = cause,
+                    }
+                }
+            }
+        }
+        if self.up.is_empty() {
+            Err(ListenError::Nowhere(last))
+        } else {
+            Ok(())
+        }
     }
 }
 

@@ -129,6 +129,37 @@ async fn a_streamed_answer_arrives_piece_by_piece() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_request_goes_on_being_sent_while_nobody_reads_the_answer() {
+    let a = Node::echo(1, "/memory/0", &[]).await;
+    let b = Node::echo(2, "/memory/0", &[&a]).await;
+    let (pieces, source) = mpsc::channel::<Bytes>(1);
+    let frames = futures::stream::unfold(source, |mut source| async {
+        let piece = source.recv().await?;
+        Some((Ok(http_body::Frame::data(piece)), source))
+    });
+    let request = http::Request::post("/echo")
+        .body(http_body_util::StreamBody::new(frames).boxed_unsync())
+        .unwrap();
+    let answer = timeout(PATIENCE, b.mesh.call(a.id, request))
+        .await
+        .unwrap()
+        .unwrap();
+    let piece = Bytes::from(vec![b'x'; 1024]);
+    let upload = async {
+        for _ in 0..64 {
+            pieces.send(piece.clone()).await.expect("it is taken");
+        }
+    };
+    timeout(PATIENCE, upload).await.expect("it goes on");
+    drop(pieces);
+    let echoed = timeout(PATIENCE, answer.into_body().collect())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(echoed.to_bytes().len(), 64 * 1024);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_may_have_been_executed_is_not_sent_again() {
     let count = Arc::new(AtomicUsize::new(0));
     let counted = count.clone();

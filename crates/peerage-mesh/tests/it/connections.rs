@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use bytes::Bytes;
 use peerage_core::{
     Identity, PeerId,
@@ -83,4 +85,42 @@ async fn another_key_at_a_known_address_is_refused_and_told() {
         .expect("it ends by itself")
         .unwrap_err();
     assert!(error.to_string().contains("another peer"), "{error}");
+}
+
+/// Two that have dialled each other at once, mostly with a connection from each.
+async fn crossed(listen: &str) -> (Node, Node) {
+    let mut secret = 50;
+    loop {
+        let a = Node::echo(secret, listen, &[]).await;
+        let b = Node::echo(secret + 1, listen, &[]).await;
+        tokio::join!(introduce(&a, &b), introduce(&b, &a));
+        // Without the head start that the plan gives to one of them. With TCP the two may become a
+        // single connection that neither answers on; then both fail here, and the plan dials again.
+        let _ = tokio::join!(a.mesh.connect(b.id), b.mesh.connect(a.id));
+        tokio::join!(a.until_connected(b.id), b.until_connected(a.id));
+        if a.mesh.connections(&b.id) == 2 || secret > 90 {
+            return (a, b);
+        }
+        secret += 2;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_that_dial_each_other_at_once_one_connection_remains() {
+    for listen in ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"] {
+        let (a, b) = crossed(listen).await;
+        let word = Bytes::from_static(b"word");
+        let mut again = tokio::time::interval(Duration::from_millis(250));
+        let one = async {
+            // Calls go on meanwhile, and none is lost.
+            while (a.mesh.connections(&b.id), b.mesh.connections(&a.id)) != (1, 1) {
+                assert_eq!(a.post(b.id, word.clone()).await, word);
+                assert_eq!(b.post(a.id, word.clone()).await, word);
+                again.tick().await;
+            }
+        };
+        timeout(PATIENCE, one).await.expect("the other is closed");
+        assert_eq!(a.post(b.id, word.clone()).await, word);
+        assert_eq!(b.post(a.id, word.clone()).await, word);
+    }
 }

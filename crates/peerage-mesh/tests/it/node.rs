@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Empty, Full};
 use peerage_core::{Identity, Multiaddr, PeerId, peer_book::PeerBook};
-use peerage_mesh::{Body, Book, Change, Mesh, MeshConfig, Origin, Tasks, Transports};
+use peerage_mesh::{Body, Book, Change, Inbound, Mesh, MeshConfig, Origin, Tasks, Transports};
 use tokio::sync::broadcast::error::RecvError;
 use tower::Service;
 
@@ -32,6 +32,18 @@ impl Node {
             + Send
             + 'static,
     {
+        let (node, inbound) = Self::start(secret, listen, peers, &[]).await;
+        node.tasks.spawn("serve", inbound.serve(service));
+        node
+    }
+
+    /// Starts a node that accepts further protocols and does not answer yet.
+    pub(crate) async fn start(
+        secret: u8,
+        listen: &str,
+        peers: &[&Self],
+        protocols: &[(&str, usize)],
+    ) -> (Self, Inbound) {
         let identity = Identity::from_secret([secret; 32]);
         let book = Book::new(PeerBook::new(identity.peer_id(), u64::from(secret)));
         let tasks = Tasks::new();
@@ -50,11 +62,14 @@ impl Node {
             peers: named,
             agent: "test/0".into(),
             identity: identity.clone(),
+            protocols: protocols
+                .iter()
+                .map(|(name, length)| ((*name).to_owned(), *length))
+                .collect(),
         };
         let (mesh, inbound) = Mesh::spawn(config, &book, &tasks).expect("it starts");
-        tasks.spawn("serve", inbound.serve(service));
         let id = identity.peer_id();
-        Self { mesh, tasks, id }
+        (Self { mesh, tasks, id }, inbound)
     }
 
     /// Starts a node that answers with the body it gets and who sent it.

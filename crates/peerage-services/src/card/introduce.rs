@@ -29,8 +29,21 @@ pub struct Introductions {
     done: Mutex<HashMap<PeerId, Arc<Once>>>,
 }
 
-/// `true` once it is done. Locked while it is under way, so that nobody does it twice at once.
-type Once = tokio::sync::Mutex<bool>;
+/// How it went. Locked while it is under way, so that nobody does it twice at once.
+type Once = tokio::sync::Mutex<Went>;
+
+/// How an introduction went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Went {
+    /// It has not been tried on this connection.
+    #[default]
+    Untried,
+    /// Each side has what it needs.
+    Well,
+    /// The peer has shown no card, or none that holds. It can be called all the same, and is asked
+    /// again now and then.
+    Badly,
+}
 
 impl Introductions {
     /// This node's own card, as each caller may see it.
@@ -39,20 +52,28 @@ impl Introductions {
         &self.own
     }
 
-    /// Introduces this node to a peer unless that is done on this connection. A peer that has no card
-    /// can be called all the same: it is told apart by what the book says of its card.
+    /// Introduces this node to a peer unless that was tried on this connection. A peer that has no card
+    /// can be called all the same: the book says why it has none.
     ///
     /// # Errors
     ///
     /// A problem when the peer cannot be reached at all.
     pub async fn ensure(&self, ctx: &Context, peer: PeerId) -> Result<(), Problem> {
         let once = self.once(peer);
-        let mut done = once.lock().await;
-        if *done && ctx.mesh.is_connected(&peer) {
+        let mut went = once.lock().await;
+        if *went != Went::Untried && ctx.mesh.is_connected(&peer) {
             return Ok(());
         }
-        match timeout(DEADLINE, ask(ctx, peer)).await {
-            Ok(Ok(())) => *done = true,
+        // What ends here early, dropped with its caller, has not been tried.
+        *went = Went::Untried;
+        let asked = timeout(DEADLINE, ask(ctx, peer)).await;
+        *went = match &asked {
+            Ok(Ok(())) => Went::Well,
+            Ok(Err(problem)) if problem.code == "unreachable" => Went::Untried,
+            _ => Went::Badly,
+        };
+        match asked {
+            Ok(Ok(())) => {}
             Ok(Err(problem)) if problem.code == "unreachable" => return Err(problem),
             Ok(Err(problem)) => refused(ctx, peer, &problem.detail),
             Err(_) => refused(ctx, peer, "it did not show a card in time"),
@@ -61,9 +82,13 @@ impl Introductions {
     }
 
     /// Introduces this node again, for what it shows has changed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Introductions::ensure`].
     pub async fn again(&self, ctx: &Context, peer: PeerId) -> Result<(), Problem> {
         // One that is under way ends first: what it shows is older, and must not arrive after this.
-        *self.once(peer).lock().await = false;
+        *self.once(peer).lock().await = Went::Untried;
         self.ensure(ctx, peer).await
     }
 
@@ -73,9 +98,9 @@ impl Introductions {
         done.remove(peer);
     }
 
-    /// Whether the introduction is done.
+    /// Whether the introduction went well.
     pub(super) async fn is_done(&self, peer: PeerId) -> bool {
-        *self.once(peer).lock().await
+        *self.once(peer).lock().await == Went::Well
     }
 
     fn once(&self, peer: PeerId) -> Arc<Once> {

@@ -51,10 +51,7 @@ impl OwnCard {
             None => ctx.shares.all(),
         };
         let names: Vec<String> = shares.iter().map(|share| share.name.clone()).collect();
-        let version = (
-            *ctx.shares.changes().borrow(),
-            ctx.mesh.listening().borrow().clone(),
-        );
+        let version = (*ctx.shares.changes().borrow(), ctx.addresses());
         let now = unix_now();
         let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
         if issued.version.as_ref() != Some(&version) {

@@ -2,11 +2,10 @@
 
 use data_encoding::HEXLOWER;
 use peerage_core::{
-    Multiaddr, PeerId,
+    PeerId,
     address::Address,
     did::Did,
     invite::{Invite, InviteSecret},
-    multiaddr,
     problem::Problem,
 };
 use serde::{Deserialize, Serialize};
@@ -60,7 +59,7 @@ pub fn invite(ctx: &Context, seconds: u64, name: Option<String>) -> Result<Invit
     }
     let now = unix_now();
     forget_old(ctx, now)?;
-    let invite = Invite::new(&ctx.me(), addresses(ctx), now + seconds)
+    let invite = Invite::new(&ctx.me(), ctx.addresses(), now + seconds)
         .map_err(|error| Problem::new(500, "no_invite", error.to_string()))?;
     let open = Open {
         expires: now + seconds,
@@ -140,19 +139,4 @@ fn forget_old(ctx: &Context, now: u64) -> Result<(), Problem> {
         return Err(Problem::new(429, "too_many_invites", text));
     }
     Ok(())
-}
-
-/// Where the inviter is reached: addresses that others can use first, those of this machine last.
-fn addresses(ctx: &Context) -> Vec<Multiaddr> {
-    let mut addresses = ctx.mesh.listening().borrow().clone();
-    addresses.sort_by_key(|address| (is_loopback(address), address.to_string().len()));
-    addresses
-}
-
-fn is_loopback(address: &Multiaddr) -> bool {
-    match address.iter().next() {
-        Some(multiaddr::Protocol::Ip4(ip)) => ip.is_loopback(),
-        Some(multiaddr::Protocol::Ip6(ip)) => ip.is_loopback(),
-        _ => false,
-    }
 }

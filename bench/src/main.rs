@@ -1,0 +1,51 @@
+//! Measures, each beside the floor it is compared with, in one run on one machine.
+//!
+//! Only ratios within one run are to be compared: the absolute numbers are the machine's.
+
+mod call;
+mod cpu;
+mod load;
+mod node;
+mod report;
+mod stats;
+
+use clap::{Parser, Subcommand};
+
+/// Measures Peerage against what it stands on.
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    measure: Measure,
+}
+
+#[derive(Debug, Subcommand)]
+enum Measure {
+    /// A warm call of 128 bytes against a bare framed echo on a kept-open stream of the same connection.
+    Call(call::Options),
+    /// Many calls at once: whether each is answered once, and what stays behind.
+    Load(load::Options),
+    /// The other side of a measure; started by it.
+    #[command(hide = true)]
+    Serve(node::Options),
+}
+
+fn main() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    // Before the runtime, whose threads inherit it.
+    match &arguments.measure {
+        Measure::Call(_) => cpu::pin(0)?,
+        Measure::Serve(options) => cpu::pin(options.cpu)?,
+        Measure::Load(_) => {}
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(node::WORKERS)
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        match arguments.measure {
+            Measure::Call(options) => call::run(&options).await,
+            Measure::Load(options) => load::run(&options).await,
+            Measure::Serve(options) => node::serve(&options).await,
+        }
+    })
+}
