@@ -12,6 +12,7 @@ pub mod gate;
 pub mod mcp;
 pub mod members;
 pub mod peers;
+pub mod presence;
 pub mod proxy;
 pub mod shares;
 pub mod store;

@@ -15,7 +15,7 @@ use peerage_services::{
         functions::FunctionServer,
     },
     members::{self, Members},
-    peers, proxy,
+    peers, presence, proxy,
     shares::{ShareSpec, Shares},
     store::{Store, StoreError},
     tools::Tools,
@@ -117,6 +117,7 @@ impl Node {
         tasks.spawn("cards", card::run(ctx.clone()));
         tasks.spawn("renewal", members::renew(ctx.members.clone()));
         tasks.spawn("book", peers::run(ctx.store.clone(), book.clone()));
+        tasks.spawn("presence", presence::run(book.clone()));
         let node = Self {
             local,
             home,

@@ -200,11 +200,16 @@ impl Shared {
         sessions.make_room(caller, &self.limits)?;
         let pipes = (self.launch)().map_err(|e| {
             tracing::warn!(program = self.name, error = %e, "cannot start an MCP server");
+            // Which program that is, is not the caller's business.
+            let cause = match e.kind() {
+                io::ErrorKind::NotFound => "its program was not found".to_owned(),
+                kind => kind.to_string(),
+            };
             Fault::new(
                 StatusCode::BAD_GATEWAY,
                 fault::INTERNAL_ERROR,
                 "server_not_started",
-                format!("the MCP server cannot be started: {}", e.kind()),
+                format!("the MCP server cannot be started: {cause}"),
                 "its owner should check the shared command",
             )
         })?;

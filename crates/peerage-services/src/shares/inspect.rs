@@ -60,6 +60,9 @@ fn update(share: &Share, shares: &Shares, state: State) {
     // A server that was there and is gone for the moment stays on the card: its calls say why.
     let keep = matches!((&before, &state), (State::Ready(_), State::Failed(_)));
     if !same && !keep {
+        if let State::Ready(tools) = &state {
+            tracing::info!(share = share.name, tools = tools.len(), "a share is ready");
+        }
         share.set(state);
         shares.announce();
     }

@@ -6,7 +6,7 @@ use http::Method;
 use peerage::config::Layer;
 use peerage_services::api::{JoinRequest, JoinView};
 
-use super::{Context, Failure, progress::Progress};
+use super::{Context, Failure, guard, progress::Progress};
 
 /// How long finding the inviter and its answer may take.
 const WITHIN: Duration = Duration::from_secs(60);
@@ -33,7 +33,8 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
             (joined, true)
         }
         Err(failure) if failure.code() == "node_not_running" => {
-            let config = context.config(Layer::default())?;
+            let mut config = context.config(Layer::default())?;
+            config.guard = guard::prefix()?;
             (peerage::join(config, &code).await?, false)
         }
         Err(failure) => return Err(failure),

@@ -8,8 +8,9 @@ use super::Command;
 
 /// Variable with a filter as `tracing_subscriber::EnvFilter` reads it.
 const VARIABLE: &str = "PEERAGE_LOG";
-/// A node tells its events.
-const NODE: &str = "warn,peerage=info,peerage_services=info,peerage_mesh=info,peerage_core=info";
+/// A node tells its events. What these libraries call errors, callers are answered, with the cause.
+const NODE: &str = "warn,peerage=info,peerage_services=info,peerage_mesh=info,peerage_core=info,\
+                    rmcp=off,tower_http=off";
 /// Anything else speaks for itself.
 const OTHERS: &str = "error";
 

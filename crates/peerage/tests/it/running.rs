@@ -31,6 +31,8 @@ pub(crate) struct Place {
     mark: String,
     /// Where it listens; after its first start that has a port.
     listen: String,
+    /// Where it tells what happens; with the test's own output if nowhere.
+    log: Option<PathBuf>,
 }
 
 impl Place {
@@ -40,7 +42,13 @@ impl Place {
             name: name.to_owned(),
             mark: format!("{}/{name}", folder.display()),
             listen: "/ip4/127.0.0.1/tcp/0".to_owned(),
+            log: None,
         }
+    }
+
+    /// Its node tells in this file what happens.
+    pub(crate) fn log_to(&mut self, file: PathBuf) {
+        self.log = Some(file);
     }
 
     pub(crate) fn home(&self) -> &Path {
@@ -61,7 +69,10 @@ impl Place {
             .args(["--api", "127.0.0.1:0", "--listen", &self.listen])
             .args(more)
             .stdin(Stdio::null())
-            .stderr(Stdio::inherit());
+            .stderr(match &self.log {
+                Some(file) => std::fs::File::create(file).unwrap().into(),
+                None => Stdio::inherit(),
+            });
         command
     }
 

@@ -11,7 +11,7 @@ use rmcp::{
 use serde_json::{Value, json};
 use tokio::{sync::Notify, time::timeout};
 
-use super::running::{Place, WITHIN, toolbox};
+use super::running::{Place, WITHIN, toolbox, until_true};
 
 /// A client that notes when it is told that the list has changed.
 #[derive(Clone, Default)]
@@ -137,4 +137,77 @@ async fn commands_end_with_the_exit_code_of_what_happened() {
     }
     assert!(a.terminate().await.success());
     assert!(b.terminate().await.success());
+}
+
+#[tokio::test]
+async fn a_share_that_cannot_run_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut ann = Place::new(folder.path(), "ann");
+    let log = folder.path().join("log");
+    ann.log_to(log.clone());
+    let failing = format!("failing={}", failing(folder.path()));
+    let shares = ["--share", "absent=no-such-program", "--share", &failing];
+    let a = ann.start(&shares).await;
+    for (name, why) in [
+        ("absent", "its program was not found"),
+        ("failing", "exit status: 3"),
+    ] {
+        let shares = ann
+            .until(&["share"], |shares| {
+                let mut shares = shares.as_array().unwrap().iter();
+                shares.any(|share| share["name"] == name && share["state"] == "failed")
+            })
+            .await;
+        assert!(shares.to_string().contains(why), "{shares:#}");
+    }
+    // What the program itself said stays on this machine.
+    let told = std::fs::read_to_string(&log).unwrap();
+    assert!(told.contains("boom, said the server"), "{told}");
+    let shares = ann.json(&["share"]).await;
+    assert!(!shares.to_string().contains("boom"), "{shares:#}");
+    assert!(a.terminate().await.success());
+}
+
+#[tokio::test]
+async fn a_node_tells_what_happens() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut ann, mut bob) = (
+        Place::new(folder.path(), "ann"),
+        Place::new(folder.path(), "bob"),
+    );
+    let log = folder.path().join("log");
+    ann.log_to(log.clone());
+    let told = |what: &[&str]| {
+        let log = std::fs::read_to_string(&log).unwrap();
+        log.lines()
+            .any(|line| what.iter().all(|word| line.contains(word)))
+    };
+    let a = ann.start(&["--share", &toolbox("box")]).await;
+    let b = bob.start(&["--peer", a.address()]).await;
+    let ready = ["a share is ready", "share=\"box\""];
+    until_true("the share is told", || told(&ready))
+        .await
+        .unwrap();
+    let invite = ann.json(&["invite"]).await;
+    let code = invite["code"].as_str().unwrap();
+    bob.json(&["join", code]).await;
+    let (here, gone) = (
+        ["a peer is here", "name=\"bob\""],
+        ["a peer is gone", "name=\"bob\""],
+    );
+    until_true("bob is told", || told(&here)).await.unwrap();
+    assert!(!told(&gone));
+    assert!(b.terminate().await.success());
+    until_true("bob's end is told", || told(&gone))
+        .await
+        .unwrap();
+    assert!(!told(&[code]), "an invite is a secret");
+    assert!(a.terminate().await.success());
+}
+
+/// A command that says something on standard error and fails.
+fn failing(folder: &std::path::Path) -> String {
+    let script = folder.join("failing.sh");
+    std::fs::write(&script, "echo boom, said the server >&2\nexit 3\n").unwrap();
+    format!("sh {}", script.display())
 }

@@ -91,6 +91,8 @@ impl Session {
                 .take()
                 .unwrap_or_else(|| error::upstream_gone(format!("no MCP session: {error}")))
         })?;
+        // A server that knows only the older protocol refused the newer one: that is no failure.
+        failure.take();
         Ok(Self {
             running,
             tasks: tasks.clone(),

@@ -179,6 +179,13 @@ impl StreamableHttpClient for HttpTransport {
                 exchange.fail(problem.clone());
             }
             (Err(StreamableHttpError::Client(problem)), None) => self.failure.set(problem.clone()),
+            (
+                Ok(StreamableHttpPostResponse::Json(ServerJsonRpcMessage::Error(refused), _)),
+                None,
+            ) => {
+                let problem = error::upstream_gone(refused.error.message.clone());
+                self.failure.set(problem);
+            }
             // The server knows nothing of this session, so it executed nothing.
             (Err(StreamableHttpError::SessionExpired), Some(exchange)) => exchange.mark_sent(false),
             _ => {}

@@ -2,7 +2,13 @@
 //! together with everything in that group.
 
 use std::{
-    collections::BTreeMap, ffi::OsString, fmt, io, path::PathBuf, process::Stdio, time::Duration,
+    collections::BTreeMap,
+    ffi::OsString,
+    fmt, io,
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use peerage_mesh::Tasks;
@@ -67,16 +73,37 @@ pub(super) struct Process {
     child: Child,
     group: Option<Pid>,
     guarded: bool,
+    program: String,
+    last_words: LastWords,
+}
+
+/// The last line that a process wrote on standard error.
+#[derive(Clone, Debug, Default)]
+struct LastWords(Arc<Mutex<String>>);
+
+impl LastWords {
+    fn set(&self, line: String) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = line;
+    }
+
+    fn get(&self) -> String {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
 }
 
 impl CommandSpec {
     /// Starts the process, behind `guard` (a command that takes this one as its arguments) if any.
     pub(super) fn start(&self, guard: &[OsString], tasks: &Tasks) -> io::Result<Pipes> {
+        // Looked up here and not by the guard, whose failure would only be an exit code.
+        let program = self.find()?;
         let mut command = match guard {
-            [] => Command::new(&self.program),
-            [program, args @ ..] => {
-                let mut command = Command::new(program);
-                command.args(args).arg(&self.program);
+            [] => Command::new(program),
+            [guard, args @ ..] => {
+                let mut command = Command::new(guard);
+                command.args(args).arg(program);
                 command
             }
         };
@@ -96,8 +123,10 @@ impl CommandSpec {
         let missing = || io::Error::other("the process has no standard streams");
         let stdin = child.stdin.take().ok_or_else(missing)?;
         let stdout = child.stdout.take().ok_or_else(missing)?;
+        let last_words = LastWords::default();
         if let Some(stderr) = child.stderr.take() {
-            tasks.spawn("mcp child stderr", log(self.program.clone(), stderr));
+            let log = log(self.program.clone(), stderr, last_words.clone());
+            tasks.spawn("mcp child stderr", log);
         }
         let group = child
             .id()
@@ -110,7 +139,20 @@ impl CommandSpec {
                 child,
                 group,
                 guarded: !guard.is_empty(),
+                program: self.program.clone(),
+                last_words,
             }),
+        })
+    }
+
+    fn find(&self) -> io::Result<PathBuf> {
+        let here = std::env::current_dir()?;
+        let cwd = here.join(self.cwd.as_deref().unwrap_or_else(|| Path::new("")));
+        let path = self.env.get("PATH").map(OsString::from);
+        let path = path.or_else(|| std::env::var_os("PATH"));
+        which::which_in(&self.program, path, cwd).map_err(|_| {
+            let text = format!("there is no program `{}`", self.program);
+            io::Error::new(io::ErrorKind::NotFound, text)
         })
     }
 }
@@ -119,7 +161,15 @@ impl Process {
     /// Waits until the process has ended and says how. Cancel-safe.
     pub(super) async fn ended(&mut self) -> String {
         match self.child.wait().await {
-            Ok(status) => status.to_string(),
+            Ok(status) => {
+                // A signal is how this node ends one.
+                if status.code().is_some_and(|code| code != 0) {
+                    // Told here and not to the caller: it may be anything.
+                    let (program, said) = (&self.program, self.last_words.get());
+                    tracing::warn!(program, %status, said, "an MCP server ended");
+                }
+                status.to_string()
+            }
             Err(e) => e.to_string(),
         }
     }
@@ -161,7 +211,7 @@ impl Drop for Process {
 }
 
 /// Passes on what the process says on standard error, within bounds, until it closes it.
-async fn log(program: String, stderr: ChildStderr) {
+async fn log(program: String, stderr: ChildStderr, last_words: LastWords) {
     let mut from = BufReader::new(stderr);
     let mut window = Instant::now();
     let mut lines = 0u32;
@@ -174,10 +224,11 @@ async fn log(program: String, stderr: ChildStderr) {
             (window, lines) = (Instant::now(), 0);
         }
         lines = lines.saturating_add(1);
+        let (Line::Text(text) | Line::TooLong(text)) = line;
+        let text = String::from_utf8_lossy(&text).escape_debug().to_string();
         if lines <= MAX_LOG_LINES {
-            let (Line::Text(text) | Line::TooLong(text)) = line;
-            let text = String::from_utf8_lossy(&text);
-            tracing::debug!(program, text = %text.escape_debug(), "MCP server");
+            tracing::debug!(program, text, "MCP server");
         }
+        last_words.set(text);
     }
 }
