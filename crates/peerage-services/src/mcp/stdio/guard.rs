@@ -125,7 +125,9 @@ fn leave_stdin_to_the_child() {
 
 /// The code of a process that a signal ended is 128 more than the signal, as a shell has it.
 fn exit_code(status: ExitStatus) -> ExitCode {
-    let code = status.code().or(status.signal().map(|signal| 128 + signal));
+    let code = status
+        .code()
+        .or_else(|| status.signal().map(|signal| 128 + signal));
     let code = code.and_then(|code| u8::try_from(code).ok());
     ExitCode::from(code.unwrap_or(CANNOT_RUN))
 }
