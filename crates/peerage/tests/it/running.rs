@@ -70,7 +70,7 @@ impl Place {
             .args(more)
             .stdin(Stdio::null())
             .stderr(match &self.log {
-                Some(file) => std::fs::File::create(file).unwrap().into(),
+                Some(file) => fs::File::create(file).unwrap().into(),
                 None => Stdio::inherit(),
             });
         command
