@@ -164,7 +164,9 @@ impl Address {
         }
     }
 
-    fn path(&self) -> &str {
+    /// The text without `o://`.
+    #[must_use]
+    pub fn path(&self) -> &str {
         &self.0[SCHEME.len()..]
     }
 }

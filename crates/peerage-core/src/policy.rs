@@ -19,6 +19,7 @@ use crate::{
 };
 
 mod audience;
+pub mod rules;
 #[cfg(test)]
 mod tests;
 
