@@ -100,91 +100,68 @@ fn caller(names: &[&str]) -> Caller {
 
 fn decided(rules: &Rules, fits: &Fits, action: Action, object: &str) -> String {
     let rule = rules.decide(fits, action, object);
-    rule.map_or("none".to_owned(), |rule| {
-        let effect = match rule.then {
-            Effect::Allow => "allow",
-            Effect::Refuse => "refuse",
-        };
-        format!("{effect} by {}", rule.name)
-    })
+    rule.map_or_else(
+        || "none".to_owned(),
+        |rule| {
+            let effect = match rule.then {
+                Effect::Allow => "allow",
+                Effect::Refuse => "refuse",
+            };
+            format!("{effect} by {}", rule.name)
+        },
+    )
 }
+
+/// Who, action, object: answer.
+const ANSWERS: &str = "
+sales    call      mcp/crm/ticket-create: allow by sales may use tickets
+sales    see       mcp/crm/search:        allow by sales may use tickets
+sales    call      mcp/crm/admin-users:   refuse by no admin tools
+sales    see       mcp/crm/admin-users:   none
+sales    call      mcp/crm/searching:     none
+sales    call      mcp/crm:               none
+sales    publish   acme/news:             allow by staff topics
+sales    subscribe acme/news/today/x:     allow by staff topics
+sales    publish   acme/newsletter:       none
+sales    connect   -:                     allow by members look up
+sales    relay     -:                     none
+purchase call      mcp/crm/search:        none
+purchase resolve   acme/sales:            allow by members look up
+stranger call      mcp/crm/search:        refuse by strangers may not call
+stranger call      mcp/x/admin-x:         refuse by no admin tools
+stranger connect   -:                     none
+foreign  call      mcp/crm/search:        none
+foreign  connect   -:                     none
+";
 
 #[test]
 fn the_first_rule_that_fits_decides() {
     let rules = rules(TABLE);
-    let sales = rules.fits(&caller(&["o://acme/sales/bot"]), None, NOW);
-    let buyer = rules.fits(&caller(&["o://acme/purchase"]), None, NOW);
-    let stranger = rules.fits(&caller(&[]), None, NOW);
-    let other = rules.fits(&caller(&["o://elsewhere/sales/bot"]), None, NOW);
-    for (fits, action, object, answer) in [
-        (
-            &sales,
-            Action::Call,
-            "mcp/crm/ticket-create",
-            "allow by sales may use tickets",
-        ),
-        (
-            &sales,
-            Action::See,
-            "mcp/crm/search",
-            "allow by sales may use tickets",
-        ),
-        (
-            &sales,
-            Action::Call,
-            "mcp/crm/admin-users",
-            "refuse by no admin tools",
-        ),
-        (&sales, Action::See, "mcp/crm/admin-users", "none"),
-        (&sales, Action::Call, "mcp/crm/searching", "none"),
-        (&sales, Action::Call, "mcp/crm", "none"),
-        (
-            &sales,
-            Action::Publish,
-            "acme/news",
-            "allow by staff topics",
-        ),
-        (
-            &sales,
-            Action::Subscribe,
-            "acme/news/today/x",
-            "allow by staff topics",
-        ),
-        (&sales, Action::Publish, "acme/newsletter", "none"),
-        (&sales, Action::Connect, "", "allow by members look up"),
-        (&sales, Action::Relay, "", "none"),
-        (&buyer, Action::Call, "mcp/crm/search", "none"),
-        (
-            &buyer,
-            Action::Resolve,
-            "acme/sales",
-            "allow by members look up",
-        ),
-        (
-            &stranger,
-            Action::Call,
-            "mcp/crm/search",
-            "refuse by strangers may not call",
-        ),
-        (
-            &stranger,
-            Action::Call,
-            "mcp/x/admin-x",
-            "refuse by no admin tools",
-        ),
-        (&stranger, Action::Connect, "", "none"),
-        (&other, Action::Call, "mcp/crm/search", "none"),
-        (&other, Action::Connect, "", "none"),
-    ] {
+    for line in ANSWERS.trim().lines() {
+        let (question, answer) = line.split_once(": ").unwrap();
+        let words: Vec<&str> = question.split_whitespace().collect();
+        let caller = match words[0] {
+            "sales" => caller(&["o://acme/sales/bot"]),
+            "purchase" => caller(&["o://acme/purchase"]),
+            "foreign" => caller(&["o://elsewhere/sales/bot"]),
+            _ => caller(&[]),
+        };
+        let fits = rules.fits(&caller, None, NOW);
+        let action = Action::from_word(words[1]).unwrap();
+        let object = words[2].trim_start_matches('-');
         assert_eq!(
-            decided(&rules, fits, action, object),
-            answer,
-            "{action} {object}"
+            decided(&rules, &fits, action, object),
+            answer.trim(),
+            "{line}"
         );
     }
-    let rule = rules
-        .decide(&sales, Action::Call, "mcp/crm/search")
-        .unwrap();
+}
+
+#[test]
+fn the_rule_that_decides_says_how_much() {
+    let rules = rules(TABLE);
+    let fits = rules.fits(&caller(&["o://acme/sales/bot"]), None, NOW);
+    let rule = rules.decide(&fits, Action::Call, "mcp/crm/search").unwrap();
     let limit = Limit {
         rate: Some(Rate {
             count: 20,
@@ -322,58 +299,36 @@ fn what_depends_on_the_tool_is_told() {
     }
 }
 
+fn rule(more: &str) -> String {
+    format!("[[rule]]\nname = 'one'\n{more}\n")
+}
+
+/// `who`, `can` and more of a rule: what is said of it.
+const WRONG: &str = "
+who = []; can = ['call']; then = 'allow' => rule `one`: it needs `who` and `can`
+who = ['everyone']; can = ['cal']; then = 'allow' => unknown action `cal`, one of connect, see, call
+who = ['@x']; can = ['call']; then = 'allow' => there is no group `x`
+who = ['o://acme/**/x']; can = ['call']; then = 'allow' => only possible as the last part
+who = ['sombody']; can = ['call']; then = 'allow' => \"sombody\" is neither
+who = ['10.0.0.0/40']; can = ['call']; then = 'allow' => is neither
+who = ['everyone']; can = ['call']; on = ['mcp//x']; then = 'allow' => no part of a pattern is empty
+who = ['everyone']; can = ['call']; then = 'refuse'; limit = { daily = 1 } => a rule that refuses has no limit
+who = ['everyone']; can = ['call']; then = 'allow'; limit = { rate = '0/s' } => `rate` of 0 allows nothing
+";
+
 #[test]
 fn what_is_wrong_is_said() {
-    let rule = |more: &str| format!("[[rule]]\nname = 'one'\n{more}");
-    for (text, error) in [
-        (
-            rule("who = []\ncan = ['call']\nthen = 'allow'"),
-            "rule `one`: it needs `who` and `can`",
-        ),
-        (
-            rule("who = ['everyone']\ncan = ['cal']\nthen = 'allow'"),
-            "unknown action `cal`, one of connect, see, call",
-        ),
-        (
-            rule("who = ['@x']\ncan = ['call']\nthen = 'allow'"),
-            "there is no group `x`",
-        ),
-        (
-            rule("who = ['o://acme/**/x']\ncan = ['call']\nthen = 'allow'"),
-            "only possible as the last part",
-        ),
-        (
-            rule("who = ['sombody']\ncan = ['call']\nthen = 'allow'"),
-            "\"sombody\" is neither",
-        ),
-        (
-            rule("who = ['10.0.0.0/40']\ncan = ['call']\nthen = 'allow'"),
-            "is neither",
-        ),
-        (
-            rule("who = ['everyone']\ncan = ['call']\non = ['mcp//x']\nthen = 'allow'"),
-            "no part of a pattern is empty",
-        ),
-        (
-            rule("who = ['everyone']\ncan = ['call']\nthen = 'refuse'\nlimit = { daily = 1 }"),
-            "a rule that refuses has no limit",
-        ),
-        (
-            rule("who = ['everyone']\ncan = ['call']\nthen = 'allow'\nlimit = { rate = '0/s' }"),
-            "`rate` of 0 allows nothing",
-        ),
-        (
-            format!(
-                "[groups]\na = ['@b']\nb = ['@a']\n{}",
-                rule("who = ['@a']\ncan = ['call']\nthen = 'allow'")
-            ),
-            "it names itself",
-        ),
-    ] {
-        let said = wrong(&text).to_string();
+    for line in WRONG.trim().lines() {
+        let (text, error) = line.split_once(" => ").unwrap();
+        let said = wrong(&rule(&text.replace("; ", "\n"))).to_string();
         assert!(said.contains(error), "{said}");
     }
-    let one = rule("who = ['everyone']\ncan = ['call']\nthen = 'allow'\n");
+    let circle = format!(
+        "[groups]\na = ['@b']\nb = ['@a']\n{}",
+        rule("who = ['@a']\ncan = ['call']\nthen = 'allow'")
+    );
+    assert!(wrong(&circle).to_string().contains("it names itself"));
+    let one = rule("who = ['everyone']\ncan = ['call']\nthen = 'allow'");
     assert_eq!(wrong(&one.repeat(2)), RulesError::SameName("one".into()));
     let unnamed = one.replace("'one'", "'a\\nb'").replace('\'', "\"");
     assert!(matches!(wrong(&unnamed), RulesError::Name(_)));
@@ -492,7 +447,7 @@ fn naive_open(pattern: &str, text: &str) -> bool {
                 .map(|(at, _)| at)
                 .chain([text.len()]);
             ends.into_iter()
-                .any(|end| naive(closed.as_bytes(), text[..end].as_bytes()))
+                .any(|end| naive(closed.as_bytes(), &text.as_bytes()[..end]))
         }
     }
 }
