@@ -31,6 +31,7 @@ pub use chain::Chain;
 pub use claims::Claims;
 pub use error::GrantError;
 pub use id::GrantId;
+pub(crate) use link::HEADER;
 pub use rights::{Rights, RightsError};
 
 /// The most links of a chain.

@@ -15,6 +15,7 @@
 //! | others | [`peer_book`] | all that is known of peers, changed by events |
 //! | where from | [`reach`] | what an address says of where it can be used |
 //! | when | [`dial`] | whom to dial next, and when again |
+//! | what stays | [`secrets`] | credentials in bytes that are about to leave |
 //! | no | [`problem`] | a refusal with a code, a sentence and a hint |
 //!
 //! A mesh with one member, from the root key to the verdict:
@@ -63,6 +64,7 @@ pub mod peer_book;
 pub mod policy;
 pub mod problem;
 pub mod reach;
+pub mod secrets;
 
 pub use identity::Identity;
 pub use libp2p_identity::PeerId;
