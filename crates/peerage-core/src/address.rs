@@ -46,6 +46,9 @@ pub enum AddressError {
     /// It has more than [`Address::MAX_DEPTH`] segments.
     #[error("an address has at most {} parts", Address::MAX_DEPTH)]
     TooDeep,
+    /// A relative name leads above the top of the hierarchy.
+    #[error("the name leads above the top")]
+    AboveTop,
     /// A segment is too short or too long.
     #[error("each part of an address has {} to {} characters, and {segment:?} has {}", Address::MIN_SEGMENT, Address::MAX_SEGMENT, .segment.len())]
     SegmentLength {
@@ -123,6 +126,33 @@ impl Address {
             return Err(AddressError::TooDeep);
         }
         Ok(Self(format!("{}/{segment}", self.0)))
+    }
+
+    /// The address that a text means where this one is at home, as a relative reference does in a URL (RFC 3986, section 5):
+    /// for `o://acme/sales/bot`, `helper` is `o://acme/sales/helper`, `../billing` is `o://acme/billing`, `bot/notes` is
+    /// below it, and a text with `o://` is what it says.
+    ///
+    /// # Errors
+    /// What is wrong with a segment, [`AddressError::TooDeep`], or [`AddressError::AboveTop`].
+    pub fn resolve(&self, text: &str) -> Result<Self, AddressError> {
+        if text.starts_with(SCHEME) {
+            return text.parse();
+        }
+        if text.len() > Self::MAX_TEXT {
+            return Err(AddressError::TooLong);
+        }
+        let mut segments: Vec<&str> = self.segments().collect();
+        segments.pop();
+        for segment in text.split('/') {
+            match segment {
+                "." => {}
+                ".." => {
+                    segments.pop().ok_or(AddressError::AboveTop)?;
+                }
+                segment => segments.push(segment),
+            }
+        }
+        format!("{SCHEME}{}", segments.join("/")).parse()
     }
 
     /// Whether `other` is this address or one below it, compared segment by segment.

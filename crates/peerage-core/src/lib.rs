@@ -15,6 +15,7 @@
 //! | others | [`peer_book`] | all that is known of peers, changed by events |
 //! | where from | [`reach`] | what an address says of where it can be used |
 //! | when | [`dial`] | whom to dial next, and when again |
+//! | who is it | [`lookup`] | the steps that find who bears a name |
 //! | what stays | [`secrets`] | credentials in bytes that are about to leave |
 //! | no | [`problem`] | a refusal with a code, a sentence and a hint |
 //!
@@ -60,6 +61,7 @@ pub mod grant;
 pub mod identity;
 pub mod invite;
 mod jws;
+pub mod lookup;
 pub mod peer_book;
 pub mod policy;
 pub mod problem;

@@ -146,3 +146,35 @@ proptest! {
         let _ = format!("o://{text}").parse::<Address>();
     }
 }
+
+#[test]
+fn relative_names_are_read_where_a_name_is_at_home() {
+    let bot: Address = "o://acme/sales/bot".parse().unwrap();
+    for (text, means) in [
+        ("helper", "o://acme/sales/helper"),
+        ("./helper", "o://acme/sales/helper"),
+        ("bot/notes", "o://acme/sales/bot/notes"),
+        ("../billing", "o://acme/billing"),
+        ("../billing/../sales/bot", "o://acme/sales/bot"),
+        ("../../other", "o://other"),
+        ("o://elsewhere", "o://elsewhere"),
+    ] {
+        assert_eq!(bot.resolve(text).unwrap().as_str(), means, "{text}");
+    }
+    assert_eq!(
+        bot.resolve("../../../x").unwrap_err(),
+        AddressError::AboveTop
+    );
+    for text in [
+        "",
+        "/",
+        "a",
+        "Helper",
+        "helper/",
+        "o://",
+        "../..",
+        &"ab/".repeat(300),
+    ] {
+        assert!(bot.resolve(text).is_err(), "{text}");
+    }
+}
