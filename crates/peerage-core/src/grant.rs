@@ -23,6 +23,7 @@ mod claims;
 mod error;
 mod id;
 mod link;
+mod revocation;
 mod rights;
 #[cfg(test)]
 mod tests;
@@ -32,6 +33,7 @@ pub use claims::Claims;
 pub use error::GrantError;
 pub use id::GrantId;
 pub(crate) use link::HEADER;
+pub use revocation::{Revocation, RevocationError, Revoked};
 pub use rights::{Rights, RightsError};
 
 /// The most links of a chain.
@@ -93,6 +95,11 @@ impl Grant {
     #[must_use]
     pub fn is_valid_at(&self, now: u64) -> bool {
         !self.is_early_at(now) && now < self.expires
+    }
+
+    /// Whether it rests on one of these links, so that revoking those has revoked it.
+    pub fn rests_on(&self, revoked: impl FnMut(&GrantId) -> bool) -> bool {
+        self.ids.iter().any(revoked)
     }
 
     /// From when it counts, in unix seconds: [`CLOCK_SKEW`] before it holds.

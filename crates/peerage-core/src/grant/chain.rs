@@ -72,16 +72,7 @@ impl Chain {
     /// # Errors
     /// The first rule that is broken, and where; see [`GrantError`].
     pub fn verify(&self, root: &Did, now: u64) -> Result<Grant, GrantError> {
-        let mut links: Vec<Link> = Vec::with_capacity(self.0.len());
-        for (number, text) in self.0.iter().enumerate() {
-            let issuer = links.last().map_or(*root, |above| above.payload.sub);
-            let link = Link::read(number, text, &issuer)?;
-            match links.last() {
-                None => link.check_first()?,
-                Some(above) => link.check_below(above)?,
-            }
-            links.push(link);
-        }
+        let mut links = self.verify_links(root)?;
         // Only now, so that a forged chain is never called an expired one.
         links.iter().try_for_each(|link| link.check_time(now))?;
         let ids = links.iter().map(|link| link.id).collect();
@@ -96,6 +87,29 @@ impl Chain {
             depth: leaf.depth,
             ids,
         })
+    }
+
+    /// Checks every rule but the time.
+    pub(super) fn verify_links(&self, root: &Did) -> Result<Vec<Link>, GrantError> {
+        let mut links: Vec<Link> = Vec::with_capacity(self.0.len());
+        for (number, text) in self.0.iter().enumerate() {
+            let issuer = links.last().map_or(*root, |above| above.payload.sub);
+            let link = Link::read(number, text, &issuer)?;
+            match links.last() {
+                None => link.check_first()?,
+                Some(above) => link.check_below(above)?,
+            }
+            links.push(link);
+        }
+        Ok(links)
+    }
+
+    /// Its links, **unverified**.
+    pub(super) fn peek(&self) -> Result<Vec<Link>, GrantError> {
+        let links = self.0.iter().enumerate();
+        links
+            .map(|(number, text)| Link::peek(number, text))
+            .collect()
     }
 
     /// The root that the chain names, **unverified**.
