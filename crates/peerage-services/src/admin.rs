@@ -1,6 +1,7 @@
 //! The local API under `/api/v1`: what the command line, dashboards and other programs on this machine
 //! ask of their node. It is absent from the mesh.
 
+mod grants;
 mod network;
 mod sharing;
 mod tool;
@@ -89,6 +90,8 @@ pub fn routes(local: Local) -> Router {
         .routes(routes!(sharing::invite))
         .routes(routes!(sharing::join))
         .routes(routes!(sharing::trust, sharing::untrust))
+        .routes(routes!(grants::list, grants::give))
+        .routes(routes!(grants::revoke))
         .routes(routes!(tool::list))
         .routes(routes!(tool::call))
         .split_for_parts();

@@ -11,6 +11,8 @@ use utoipa::ToSchema;
 
 /// How long a tool call may take when the caller does not say, in seconds.
 pub const DEFAULT_CALL_TIMEOUT_S: u64 = 60;
+/// For how long a grant holds unless it is said, in seconds.
+pub const DEFAULT_GRANT_S: u64 = 30 * 24 * 3600;
 /// How long an invite is good when its maker does not say, in seconds.
 pub const DEFAULT_INVITE_S: u64 = 900;
 /// How many pings are sent when the caller does not say.
@@ -412,11 +414,11 @@ impl std::fmt::Debug for InviteView {
     }
 }
 
-/// Uses an invite: the body of `POST /api/v1/join`.
+/// Uses an invite, or takes a grant: the body of `POST /api/v1/join`.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JoinRequest {
-    /// The code that `peerage invite` printed.
+    /// The code that `peerage invite` printed, or the text of a grant.
     pub code: String,
 }
 
@@ -438,6 +440,62 @@ pub struct JoinView {
     pub root: String,
     /// PeerId of the node that made the invite.
     pub inviter: String,
+}
+
+/// Asks for a grant: the body of `POST /api/v1/grants`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GrantRequest {
+    /// Name that is granted: `o://acme/sales`, or relative to this node's own.
+    pub name: String,
+    /// Peer that gets it: its name, PeerId or DID.
+    pub to: String,
+    /// What it may do: `be`, `call`, `grant`, and words of one's own. By default `be` and `call`.
+    #[serde(default)]
+    pub rights: Vec<String>,
+    /// For how long it holds, in seconds; it is renewed as long as it is not revoked.
+    #[serde(default = "default_grant")]
+    pub seconds: u64,
+}
+
+/// A grant.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct GrantView {
+    /// Its id, by which it is revoked.
+    pub id: String,
+    /// Name that it is for.
+    pub name: String,
+    /// What its holder may do.
+    pub rights: Vec<String>,
+    /// PeerId of its holder.
+    pub peer_id: String,
+    /// Name on the card of its holder, if that is known.
+    pub peer: Option<String>,
+    /// DID of the root of its mesh.
+    pub root: String,
+    /// DID of whoever gave it.
+    pub issuer: String,
+    /// Until when it holds, RFC 3339.
+    pub expires: String,
+    /// The same in seconds since 1970.
+    pub expires_unix: u64,
+    /// How many further grants may follow below it.
+    pub depth: u8,
+    /// The proof as text: its holder can take it by hand with `peerage join`. Only where it was just given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chain: Option<String>,
+    /// Why its holder has not got it yet. Only where it was just given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undelivered: Option<String>,
+}
+
+/// The grants that this node holds and has given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct GrantsView {
+    /// What it holds.
+    pub held: Vec<GrantView>,
+    /// What it has given.
+    pub given: Vec<GrantView>,
 }
 
 /// The trust in one peer, after `PUT` or `DELETE /api/v1/trust/{peer}`.
@@ -491,6 +549,10 @@ const fn default_call_timeout() -> u64 {
 
 const fn default_invite() -> u64 {
     DEFAULT_INVITE_S
+}
+
+const fn default_grant() -> u64 {
+    DEFAULT_GRANT_S
 }
 
 const fn default_ping_count() -> u32 {

@@ -18,7 +18,7 @@ use crate::{
     failure::Failure,
     mcp::MCP_PREFIX,
     members::unix_now,
-    trust::JOIN_PATH,
+    trust::{GRANTS_PATH, JOIN_PATH, RENEWALS_PATH, REVOCATIONS_PATH},
 };
 
 /// A tower layer (by `axum::middleware::from_fn_with_state`) that lets through what the caller may, and
@@ -46,6 +46,10 @@ fn may(ctx: &Context, peer: PeerId, path: &str) -> Result<(), Problem> {
     // Finding each other, showing cards and redeeming invitations are open to everyone.
     if [CARD_PATH, TELL_PATH, JOIN_PATH].contains(&path) {
         return Ok(());
+    }
+    // What these carry proves itself; only members have a reason to.
+    if [GRANTS_PATH, RENEWALS_PATH, REVOCATIONS_PATH].contains(&path) {
+        return decide(ctx, peer, &Audience::Mesh);
     }
     let Some(rest) = path.strip_prefix(MCP_PREFIX) else {
         return decide(ctx, peer, &Audience::Only(Vec::new()));

@@ -31,8 +31,12 @@ pub enum Table {
     Peers,
     /// Peer id → its card, as received.
     Cards,
-    /// Root of a mesh → the chain of grants by which this node is a member.
+    /// Root of a mesh → the grants by which this node is a member.
     Grants,
+    /// Id of a grant that this node has given → the grant.
+    Issued,
+    /// Id of a link that was revoked → the revocation.
+    Revoked,
     /// Peer id → trusted by hand.
     Trusted,
     /// Hash of an invitation's secret → until when it is good, and who used it.
@@ -49,6 +53,8 @@ impl Table {
             Self::Peers => "peers",
             Self::Cards => "cards",
             Self::Grants => "grants",
+            Self::Issued => "issued",
+            Self::Revoked => "revoked",
             Self::Trusted => "trusted",
             Self::Invites => "invites",
             Self::Names => "names",

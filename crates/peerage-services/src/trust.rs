@@ -1,5 +1,6 @@
-//! How strangers become members: invitations that work once, and trust given by hand.
+//! How strangers become members: invitations that work once, grants, and trust given by hand.
 
+mod grants;
 mod invitations;
 mod join;
 
@@ -11,6 +12,7 @@ use axum::{
 use peerage_core::problem::Problem;
 use peerage_mesh::Origin;
 
+pub use grants::{GRANTS_PATH, Given, RENEWALS_PATH, REVOCATIONS_PATH, give, revoke, run, take};
 pub use invitations::{Invited, admit, invite};
 pub use join::join;
 use join::{Joined, Wish};
@@ -25,11 +27,12 @@ pub const JOIN_PATH: &str = "/api/v1/members";
 /// Bytes of a wish to join, at the most.
 const MAX_WISH: usize = 4096;
 
-/// The public route.
+/// The public routes.
 pub fn routes() -> Router<Context> {
     Router::new()
         .route(JOIN_PATH, post(redeem))
         .layer(DefaultBodyLimit::max(MAX_WISH))
+        .merge(grants::routes())
 }
 
 async fn redeem(

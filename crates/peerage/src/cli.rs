@@ -13,6 +13,7 @@ mod config;
 mod demo;
 mod down;
 mod failure;
+mod grants;
 mod guard;
 mod home;
 mod invite;
@@ -110,6 +111,12 @@ enum Command {
     Invite(invite::Args),
     /// Join a mesh with the code of an invite
     Join(join::Args),
+    /// Grant a name to a peer: your own, or one below it
+    Grant(grants::Args),
+    /// List the grants that this node holds and has given
+    Grants,
+    /// Take back a grant that this node has given
+    Revoke(grants::RevokeArgs),
     /// Trust one peer without an invite
     Trust(trust::Args),
     /// Stop trusting a peer
@@ -222,6 +229,9 @@ async fn run(global: &Global, command: Command) -> Result<(), Failure> {
         Command::Unshare(args) => Box::pin(share::remove(context, args)),
         Command::Invite(args) => Box::pin(invite::run(context, args)),
         Command::Join(args) => Box::pin(join::run(context, args)),
+        Command::Grant(args) => Box::pin(grants::give(context, args)),
+        Command::Grants => Box::pin(grants::list(context)),
+        Command::Revoke(args) => Box::pin(grants::revoke(context, args)),
         Command::Trust(args) => Box::pin(trust::trust(context, args)),
         Command::Untrust(args) => Box::pin(trust::untrust(context, args)),
         Command::Ping(args) => Box::pin(ping::run(context, args)),

@@ -116,6 +116,7 @@ impl Node {
         doors.spawn_graceful("socket", listeners::unix(unix, routes, stop));
         tasks.spawn("cards", card::run(ctx.clone()));
         tasks.spawn("members", members::run(ctx.members.clone()));
+        tasks.spawn("grants", trust::run(ctx.clone()));
         tasks.spawn("book", peers::run(ctx.store.clone(), book.clone()));
         tasks.spawn("presence", presence::run(book.clone()));
         let node = Self {

@@ -129,6 +129,14 @@ impl Chain {
         Ok(self.last()?.payload.sub)
     }
 
+    /// The key that has given the last link, **unverified**: the root for a chain of one link.
+    ///
+    /// # Errors
+    /// When the last link cannot be read.
+    pub fn issuer(&self) -> Result<Did, GrantError> {
+        Ok(self.last()?.payload.iss)
+    }
+
     /// The links, root first.
     #[must_use]
     pub fn links(&self) -> &[String] {

@@ -138,6 +138,14 @@ impl Revocation {
         })
     }
 
+    /// The link that it is about, **unverified**; `None` when it cannot be read.
+    #[must_use]
+    pub fn id(&self) -> Option<GrantId> {
+        let payload = self.statement.split('.').nth(1).and_then(jws::decode)?;
+        let payload: Payload = serde_json::from_slice(&payload).ok()?;
+        Some(payload.id)
+    }
+
     /// The root that its chain names, **unverified**.
     ///
     /// # Errors

@@ -68,8 +68,10 @@ pub async fn join(ctx: &Context, code: &str) -> Result<JoinView, Problem> {
     };
     ctx.mesh.book().apply(inviter, discovered);
     let joined = redeem(ctx, &invite).await?;
-    let grant = ctx.members.join(joined.mesh.clone(), joined.chain)?;
-    show(ctx, inviter).await;
+    let grant = ctx
+        .members
+        .join(joined.mesh.clone(), joined.chain, inviter)?;
+    show(ctx, Some(inviter)).await;
     // A member that does not remember where the others are would be alone after a kill.
     peers::keep(&ctx.store, ctx.mesh.book(), inviter)?;
     Ok(JoinView {
@@ -104,12 +106,12 @@ async fn redeem(ctx: &Context, invite: &Invite) -> Result<Joined, Problem> {
         .map_err(|error| Problem::new(502, "not_joined", format!("the inviter's answer: {error}")))
 }
 
-/// Shows the new grant to the inviter, and meanwhile to everyone else who is connected: nobody waits for
+/// Shows a new grant to whoever gave it, and meanwhile to everyone else who is connected: nobody waits for
 /// those, of whom some may be slow or gone.
-async fn show(ctx: &Context, inviter: PeerId) {
+pub(super) async fn show(ctx: &Context, giver: Option<PeerId>) {
     let others: Vec<PeerId> = ctx.mesh.book().read(|book| {
         book.iter()
-            .filter(|(peer, record)| record.link.is_some() && **peer != inviter)
+            .filter(|(peer, record)| record.link.is_some() && Some(**peer) != giver)
             .map(|(peer, _)| *peer)
             .collect()
     });
@@ -119,7 +121,9 @@ async fn show(ctx: &Context, inviter: PeerId) {
             .for_each_concurrent(AT_ONCE, |peer| show_to(&all, peer))
             .await;
     });
-    show_to(ctx, inviter).await;
+    if let Some(giver) = giver {
+        show_to(ctx, giver).await;
+    }
 }
 
 async fn show_to(ctx: &Context, peer: PeerId) {

@@ -13,10 +13,10 @@ const WITHIN: Duration = Duration::from_secs(60);
 /// The most bytes of a code on standard input.
 const MAX_CODE: u64 = 16 * 1024;
 
-/// Join a mesh with the code of an invite
+/// Join a mesh with the code of an invite, or with a grant
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The code that `peerage invite` printed; `-` reads it from standard input
+    /// The code that `peerage invite` printed, or the text of a grant; `-` reads it from standard input
     code: String,
 }
 
