@@ -16,7 +16,7 @@ use serde_json::json;
 use super::asked::{ask, card, listed, post, problem, tool_call};
 
 /// Shares a counted function with an audience and returns the counter.
-fn share(node: &Node, name: &str, audience: &str) -> Arc<AtomicUsize> {
+pub(crate) fn share(node: &Node, name: &str, audience: &str) -> Arc<AtomicUsize> {
     let counter = Arc::default();
     let service = counted(&counter).into_router(&node.context().tasks);
     let audience: Audience = audience.parse().unwrap();
@@ -25,7 +25,7 @@ fn share(node: &Node, name: &str, audience: &str) -> Arc<AtomicUsize> {
     counter
 }
 
-async fn ready(node: &Node, name: &str) {
+pub(crate) async fn ready(node: &Node, name: &str) {
     let shares = &node.context().shares;
     until_watched(&mut shares.changes(), "the share is ready", |_| {
         matches!(shares.get(name).map(|s| s.state()), Some(State::Ready(_)))
@@ -33,7 +33,7 @@ async fn ready(node: &Node, name: &str) {
     .await;
 }
 
-async fn sees(node: &Node, peer: PeerId, names: &[&str]) {
+pub(crate) async fn sees(node: &Node, peer: PeerId, names: &[&str]) {
     until(node, &format!("a card that lists {names:?}"), |book| {
         let card = book.get(&peer).and_then(|record| record.card.as_ref());
         card.is_some_and(|card| card.servers().iter().map(|s| &s.name).eq(names))

@@ -29,11 +29,11 @@ use crate::{
 };
 
 /// Where a grant is delivered.
-pub const GRANTS_PATH: &str = "/api/v1/grants";
+pub const GRANTS_PATH: &str = "/api/v1/members/grants";
 /// Where a grant is renewed.
-pub const RENEWALS_PATH: &str = "/api/v1/grants/renewals";
+pub const RENEWALS_PATH: &str = "/api/v1/members/renewals";
 /// Where revocations are told.
-pub const REVOCATIONS_PATH: &str = "/api/v1/revocations";
+pub const REVOCATIONS_PATH: &str = "/api/v1/members/revocations";
 
 /// Bytes of a request, at the most.
 const MAX_REQUEST: usize = 512 * 1024;
