@@ -22,12 +22,14 @@ use super::{
     Line, Link, MAX_OPENING, MAX_OUTBOUND, Protocol, Streams,
     handler::{Handler, Keep},
 };
+use crate::limits::Budget;
 
 /// See the module's page.
 #[derive(Debug)]
 pub(crate) struct Behaviour {
     streams: Streams,
     protocols: Arc<[Protocol]>,
+    budget: Budget,
     connections: HashMap<PeerId, Vec<Connection>>,
     unwanted: HashSet<PeerId>,
     me: Option<PeerId>,
@@ -43,10 +45,11 @@ struct Connection {
 }
 
 impl Behaviour {
-    pub(super) fn new(streams: Streams, protocols: Arc<[Protocol]>) -> Self {
+    pub(super) fn new(streams: Streams, protocols: Arc<[Protocol]>, budget: Budget) -> Self {
         Self {
             streams,
             protocols,
+            budget,
             connections: HashMap::new(),
             unwanted: HashSet::new(),
             me: None,
@@ -128,7 +131,7 @@ impl Behaviour {
             .push(Connection { id, outbound, link });
         Handler::new(
             peer,
-            self.streams.clone(),
+            self.budget.clone(),
             self.protocols.clone(),
             wishes,
             line,

@@ -6,7 +6,9 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Empty, Full};
 use peerage_core::{Identity, Multiaddr, PeerId, peer_book::PeerBook};
-use peerage_mesh::{Body, Book, Change, Inbound, Mesh, MeshConfig, Origin, Tasks, Transports};
+use peerage_mesh::{
+    Body, Book, Change, Inbound, Limits, Mesh, MeshConfig, Origin, Tasks, Transports,
+};
 use tokio::sync::broadcast::error::RecvError;
 use tower::Service;
 
@@ -61,6 +63,7 @@ impl Node {
             listen: vec![listen],
             peers: named,
             agent: "test/0".into(),
+            limits: Limits::default().alike(),
             identity: identity.clone(),
             protocols: protocols
                 .iter()
