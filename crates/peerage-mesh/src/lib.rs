@@ -25,4 +25,4 @@ pub use ping::{PingError, Pinger};
 pub use streams::{Accept, OpenError, PeerStream, ProtocolError};
 pub use swarm::ListenError;
 pub use tasks::Tasks;
-pub use transport::{TransportError, Transports};
+pub use transport::{TransportError, Transports, vanish};

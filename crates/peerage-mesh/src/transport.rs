@@ -21,6 +21,7 @@ use libp2p::{
 };
 use thiserror::Error;
 
+pub use self::memory::vanish;
 use self::{counted::Counted, security::Security};
 use crate::{behaviour::Behaviour, limits::Budget};
 
