@@ -77,6 +77,16 @@ pub enum CallError {
     Stopping,
 }
 
+impl CallError {
+    /// Whether the peer takes no further stream now. Far beyond its limit it resets them without a word.
+    fn is_no_room(&self) -> bool {
+        let Self::Open { source, .. } = self else {
+            return false;
+        };
+        matches!(source, OpenError::Busy(_) | OpenError::Broken(_))
+    }
+}
+
 /// Makes calls. Clones share their pools.
 #[derive(Clone, Debug)]
 pub(crate) struct Calls {
@@ -198,10 +208,7 @@ impl Calls {
             }
             let mut fresh = match self.fresh(peer).await {
                 // Others of this node's calls have what the peer gives: one of their streams will do.
-                Err(CallError::Open {
-                    source: OpenError::Busy(_),
-                    ..
-                }) if place.wait_for_others(freed).await => continue,
+                Err(error) if error.is_no_room() && place.wait_for_others(freed).await => continue,
                 fresh => fresh?,
             };
             return match fresh.send(request, &self.tasks).await {
