@@ -66,7 +66,7 @@ impl Limits {
             member: PeerLimits {
                 streams: 512,
                 bytes_in_flight: (eighth / 2).min(512 * MIB),
-                calls_per_second: 5_000,
+                calls_per_second: 50_000,
             },
             stranger: PeerLimits {
                 streams: 32,

@@ -20,7 +20,7 @@
 //! | `[limits] connections_per_second` | 64 | connections that one address may make; twice as many at once |
 //! | `[limits.member] streams` | 512 | streams that a member or trusted peer has open |
 //! | `[limits.member] bytes_in_flight` | half of what is for all, at most `512MiB` | bytes of its calls |
-//! | `[limits.member] calls_per_second` | 5000 | calls it makes, and streams it opens; twice as many at once |
+//! | `[limits.member] calls_per_second` | 50000 | calls it makes, and streams it opens; twice as many at once |
 //! | `[limits.stranger] streams` | 32 | streams that any other peer has open |
 //! | `[limits.stranger] bytes_in_flight` | `8MiB` | bytes of its calls |
 //! | `[limits.stranger] calls_per_second` | 50 | calls it makes, and streams it opens; twice as many at once |
