@@ -214,7 +214,11 @@ async fn answer(trusted: PeerId) -> Result<()> {
     let node = node.listen("/ip4/127.0.0.1/tcp/0".parse()?).spawn().await?;
     node.context().members.trust(trusted, true)?;
     let mut out = std::io::stdout();
-    writeln!(out, "{}", node.status().listen.first().context("it listens")?)?;
+    writeln!(
+        out,
+        "{}",
+        node.status().listen.first().context("it listens")?
+    )?;
     out.flush()?;
     let mut asked = BufReader::new(tokio::io::stdin()).lines();
     while asked.next_line().await?.is_some() {
