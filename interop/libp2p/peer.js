@@ -5,6 +5,7 @@
 // Looks for the peer PEER_ID, dials it when told to, and then pings it and reads its card. It serves what our
 // node reads: a signed card, and an MCP server. What happens is told on standard output, one JSON object a line;
 // a line on standard input asks for one more ping. Ends when standard input does.
+import { createServer } from 'node:http'
 import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
 
@@ -12,17 +13,18 @@ import { noise } from '@chainsafe/libp2p-noise'
 import { quic } from '@chainsafe/libp2p-quic'
 import { generateKeyPair } from '@libp2p/crypto/keys'
 import { http } from '@libp2p/http'
+import { streamToSocket } from '@libp2p/http-utils'
 import { identify } from '@libp2p/identify'
 import { mdns } from '@libp2p/mdns'
 import { ping } from '@libp2p/ping'
 import { tcp } from '@libp2p/tcp'
 import { yamux } from '@libp2p/yamux'
+import { toNodeHandler } from '@modelcontextprotocol/node'
 import { McpServer, createMcpHandler } from '@modelcontextprotocol/server'
+import { multiaddr } from '@multiformats/multiaddr'
 import { createLibp2p } from 'libp2p'
 import { base58btc } from 'multiformats/bases/base58'
 import { z } from 'zod'
-
-import { multiaddr } from '@multiformats/multiaddr'
 
 const CARD = '/.well-known/agent-card.json'
 const EXTENSION = 'https://peerage.dev/extensions/node/v1'
@@ -47,7 +49,7 @@ const encode = (bytes) => Buffer.from(bytes).toString('base64url')
 const card = async (key, peer) => {
   const did = `did:key:${base58btc.encode(Uint8Array.from([0xed, 0x01, ...key.publicKey.raw]))}`
   const now = Math.floor(Date.now() / 1000)
-  const params = { peerId: peer, did, issuedAt: now, expiresAt: now + 3600, mcpServers: [{ name: 'adder' }] }
+  const params = { peerId: peer, did, issuedAt: now, expiresAt: now + 6 * 3600, mcpServers: [{ name: 'adder' }] }
   const content = {
     name: 'javascript',
     description: 'A js-libp2p node',
@@ -71,6 +73,16 @@ const adder = createMcpHandler(() => {
   return server
 })
 
+// What @libp2p/http has no route for, it hands to a web server: here that of Node, as with Express or Fastify.
+const web = createServer(toNodeHandler(adder))
+const server = {
+  inject: async (info, stream, connection) => {
+    const socket = streamToSocket(stream, connection)
+    socket.unshift(info.raw.subarray())
+    web.emit('connection', socket)
+  }
+}
+
 // What mDNS itself has found; the node's own `peer:discovery` leaves out peers that have already dialled in.
 const found = (components) => {
   const discovery = mdns()(components)
@@ -92,7 +104,7 @@ const node = await createLibp2p({
   connectionEncrypters: [noise()],
   streamMuxers: [yamux()],
   peerDiscovery: [found],
-  services: { identify: identify(), ping: ping(), http: http() }
+  services: { identify: identify(), ping: ping(), http: http({ server }) }
 })
 
 const me = node.peerId.toString()
@@ -100,11 +112,6 @@ const served = JSON.stringify(await card(privateKey, me))
 node.services.http.handle(CARD, {
   path: CARD,
   handler: async () => new Response(served, { headers: { 'Content-Type': 'application/json' } })
-})
-node.services.http.handle('/mcp/adder', {
-  path: '/mcp/adder',
-  method: ['DELETE', 'GET', 'POST'],
-  handler: (request) => adder.fetch(request)
 })
 
 const pingOurs = async () => tell('ping', { ms: await node.services.ping.ping(node.getConnections()[0].remotePeer) })
@@ -119,7 +126,7 @@ const readCard = async () => {
 let first = true
 node.addEventListener('connection:open', ({ detail: connection }) => {
   if (connection.remotePeer.toString() !== options.ours) return
-  tell('connected', { address: connection.remoteAddr.toString(), direction: connection.direction })
+  tell('connected', { addresses: [connection.remoteAddr.toString()], direction: connection.direction })
   if (!first) return
   first = false
   pingOurs().catch(failed('ping'))

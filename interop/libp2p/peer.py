@@ -68,7 +68,8 @@ class Node:
         if connection.muxed_conn.peer_id != self.ours:
             return
         direction = "outbound" if connection.muxed_conn.is_initiator else "inbound"
-        tell("connected", address=str(connection.get_transport_addresses()), direction=direction)
+        addresses = [str(address) for address in connection.get_transport_addresses()]
+        tell("connected", addresses=addresses, direction=direction)
         if self.first:
             self.first = False
             self.start("ping", self.ping)
