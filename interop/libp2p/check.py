@@ -20,8 +20,10 @@ PATIENCE = 60
 HOLD = 60
 
 # How addresses of each transport look. py-libp2p calls the one of a connection that it has accepted /quic.
-TRANSPORT = {"tcp": re.compile(r"^/ip[46]/[^/]+/tcp/\d+(/p2p/.*)?$"),
-             "quic": re.compile(r"^/ip[46]/[^/]+/udp/\d+/quic(-v1)?(/p2p/.*)?$")}
+TRANSPORT = {
+    "tcp": re.compile(r"^/ip[46]/[^/]+/tcp/\d+(/p2p/.*)?$"),
+    "quic": re.compile(r"^/ip[46]/[^/]+/udp/\d+/quic(-v1)?(/p2p/.*)?$"),
+}
 
 
 class Case:
@@ -44,7 +46,7 @@ class Case:
     async def check(self, what):
         try:
             yield
-        except (AssertionError, KeyError, TimeoutError, ValueError) as error:
+        except (AssertionError, LookupError, ValueError) as error:
             self.failed += 1
             print(f"FAIL  {self.name} · {what}: {type(error).__name__}: {error}"[:900], flush=True)
         else:
@@ -64,13 +66,13 @@ class Case:
 
     async def until(self, what, ask):
         """Asks again and again until there is an answer."""
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                with contextlib.suppress(AssertionError):
-                    if answer := await ask():
-                        return answer
-                await asyncio.sleep(0.3)
-        raise TimeoutError(what)
+        with patience(what):
+            async with asyncio.timeout(PATIENCE):
+                while True:
+                    with contextlib.suppress(AssertionError):
+                        if answer := await ask():
+                            return answer
+                    await asyncio.sleep(0.3)
 
     async def event(self, kind, after=0):
         """The first thing of a kind that they tell after so many others."""
@@ -80,8 +82,9 @@ class Case:
                 raise AssertionError(f"they failed: {failed}")
             return next((event for event in self.events[after:] if event["event"] == kind), None)
 
-        async with asyncio.timeout(PATIENCE), self.told:
-            return await self.told.wait_for(told)
+        with patience(f"theirs to tell `{kind}`"):
+            async with asyncio.timeout(PATIENCE), self.told:
+                return await self.told.wait_for(told)
 
     async def start(self, program, space, name, **streams):
         """Starts a program in a network namespace; what it writes to standard error is kept."""
@@ -132,7 +135,6 @@ class Case:
             self.show_logs()
 
     async def all_checks(self, status, theirs):
-        me = status["peer_id"]
         peer = (await self.event("ready"))["peer"]
         peers = {}
 
@@ -173,7 +175,6 @@ class Case:
             await theirs.stdin.drain()
             same((await self.event("ping", before))["ms"] >= 0, True)
             same((await self.ours("ping", peer, "--count", "3"))["lost"], 0)
-        assert me != peer
 
     async def checks_of_http(self, peer):
         async with self.check("ours reads and verifies the card that @libp2p/http serves"):
@@ -187,7 +188,7 @@ class Case:
             same((record["name"], record["servers"], record["last_error"]), ("javascript", ["adder"], None))
         async with self.check("ours calls a tool of an MCP server behind @libp2p/http"):
             result = await self.ours("call", f"{peer}/adder/add", '{"a": 2, "b": 40}')
-            same("42" in json.dumps(result), True)
+            same(result["content"][0]["text"], "42")
 
     async def holds(self, began, known):
         """Looks from both sides until the connection is old enough."""
@@ -220,6 +221,14 @@ class Case:
             print("\n".join([f"--- {self.name}: {log.name}", *lines]), file=sys.stderr)
         told = [json.dumps(event)[:300] for event in self.events[-20:]]
         print("\n".join([f"--- {self.name}: what they told", *told]), file=sys.stderr, flush=True)
+
+
+@contextlib.contextmanager
+def patience(what):
+    try:
+        yield
+    except TimeoutError:
+        raise AssertionError(f"waited in vain for {what}") from None
 
 
 def extension(card):
@@ -259,7 +268,10 @@ async def main():
     cases = [Case(options, words) for words in options.case]
     everything = asyncio.ensure_future(asyncio.gather(*(case.run() for case in cases)))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, everything.cancel)
-    await everything
+    try:
+        await everything
+    except asyncio.CancelledError:
+        sys.exit(128 + signal.SIGTERM)
     passed, failed = sum(case.passed for case in cases), sum(case.failed for case in cases)
     print(f"{passed} passed, {failed} failed")
     sys.exit(failed > 0)
