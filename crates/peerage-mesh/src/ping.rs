@@ -109,7 +109,6 @@ pub(crate) async fn watch(streams: Streams, book: Book, peer: PeerId) -> Option<
             Err(error) => {
                 tracing::debug!(%peer, %error, "a ping failed");
                 missed += 1;
-                pinger = None;
                 if missed >= MAX_MISSED {
                     return Some(format!("it did not answer {MAX_MISSED} pings: {error}"));
                 }
@@ -137,19 +136,28 @@ async fn observed(
     (answer, moved)
 }
 
+/// Pings on the stream of the ping before, or on a fresh one. That the old one has ended meanwhile is no
+/// answer missed: js-libp2p and py-libp2p end a stream on which nobody has pinged for ten seconds.
 async fn once(
     streams: &Streams,
     peer: &PeerId,
     pinger: &mut Option<Pinger>,
 ) -> Result<Duration, PingError> {
-    if pinger.is_none() {
-        let opened = timeout(DEADLINE, Pinger::open(streams, peer)).await;
-        *pinger = Some(opened.map_err(|_| PingError::Timeout)??);
+    if let Some(mut rested) = pinger.take() {
+        match rested.ask().await {
+            Ok(rtt) => {
+                *pinger = Some(rested);
+                return Ok(rtt);
+            }
+            Err(PingError::Broken(_)) => {}
+            Err(error) => return Err(error),
+        }
     }
-    match pinger {
-        Some(pinger) => pinger.ask().await,
-        None => Err(PingError::Timeout),
-    }
+    let fresh = timeout(DEADLINE, Pinger::open(streams, peer)).await;
+    let mut fresh = fresh.map_err(|_| PingError::Timeout)??;
+    let rtt = fresh.ask().await?;
+    *pinger = Some(fresh);
+    Ok(rtt)
 }
 
 /// Answers every ping that arrives.
@@ -173,3 +181,6 @@ async fn echo(mut stream: PeerStream) {
     }
     let _ = timeout(DEADLINE, stream.close()).await;
 }
+
+#[cfg(test)]
+mod tests;

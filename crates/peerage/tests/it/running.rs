@@ -46,7 +46,7 @@ impl Place {
         }
     }
 
-    /// Its node listens here.
+    /// Its node listens there instead of TCP.
     pub(crate) fn listen_at(&mut self, address: &str) {
         address.clone_into(&mut self.listen);
     }
