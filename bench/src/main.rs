@@ -2,6 +2,7 @@
 //!
 //! Only ratios within one run are to be compared: the absolute numbers are the machine's.
 
+mod abuse;
 mod call;
 mod cpu;
 mod load;
@@ -24,6 +25,8 @@ enum Measure {
     Call(call::Options),
     /// Many calls at once: whether each is answered once, and what stays behind.
     Load(load::Options),
+    /// Calls of a trusted peer while a stranger is hostile, against undisturbed ones.
+    Abuse(abuse::Options),
     /// The other side of a measure; started by it.
     #[command(hide = true)]
     Serve(node::Options),
@@ -35,6 +38,7 @@ fn main() -> anyhow::Result<()> {
     match &arguments.measure {
         Measure::Call(_) => cpu::pin(0)?,
         Measure::Serve(options) => cpu::pin(options.cpu)?,
+        Measure::Abuse(options) => cpu::pin(options.cpu())?,
         Measure::Load(_) => {}
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -45,6 +49,7 @@ fn main() -> anyhow::Result<()> {
         match arguments.measure {
             Measure::Call(options) => call::run(&options).await,
             Measure::Load(options) => load::run(&options).await,
+            Measure::Abuse(options) => abuse::run(&options).await,
             Measure::Serve(options) => node::serve(&options).await,
         }
     })

@@ -92,6 +92,10 @@ async fn retry(ctx: &Context, failed: &mut Failed) {
             })
             .collect()
     });
+    let up: HashSet<PeerId> = connected.iter().map(|(peer, _)| *peer).collect();
+    ctx.introductions.keep(|peer| up.contains(peer));
+    ctx.members.keep(|peer| up.contains(peer));
+    failed.retain(|peer, _| up.contains(peer));
     let mut due = Vec::new();
     for (peer, expiring) in connected {
         let waits = failed
