@@ -153,8 +153,8 @@ async fn once(
             Err(error) => return Err(error),
         }
     }
-    let fresh = timeout(DEADLINE, Pinger::open(streams, peer)).await;
-    let mut fresh = fresh.map_err(|_| PingError::Timeout)??;
+    let opened = timeout(DEADLINE, Pinger::open(streams, peer)).await;
+    let mut fresh = opened.map_err(|_| PingError::Timeout)??;
     let rtt = fresh.ask().await?;
     *pinger = Some(fresh);
     Ok(rtt)

@@ -1,10 +1,13 @@
 //! Which of several connections to a peer is used.
 
+use peerage_core::peer_book::PeerBook;
+
 use super::*;
+use crate::{Book, Limits, limits::Budget};
 
 fn behaviour(me: PeerId) -> Behaviour {
-    let book = crate::Book::new(peerage_core::peer_book::PeerBook::new(me, 1));
-    let budget = Budget::new(crate::Limits::default(), &book);
+    let book = Book::new(PeerBook::new(me, 0));
+    let budget = Budget::new(Limits::default(), &book);
     let (factory, [], _) = crate::streams::new([], &[], &budget).unwrap();
     factory.behaviour().of(me)
 }
