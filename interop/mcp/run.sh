@@ -32,6 +32,9 @@ npm install --prefix "$installed" --silent --no-fund --no-audit || fail "the npm
 export PATH=$installed/node_modules/node/bin:$PATH
 python=$installed/venv/bin/python
 time_server="$python -m mcp_server_time --local-timezone Etc/UTC"
+files=$work/files
+mkdir -p "$files"
+filesystem_server="node $installed/node_modules/@modelcontextprotocol/server-filesystem/dist/index.js $files"
 everything_server="node $installed/node_modules/@modelcontextprotocol/server-everything/dist/index.js stdio"
 
 on() { # on NODE ARGUMENTS...: the program with that node's home
@@ -84,13 +87,13 @@ servers_listed() {
     on caller tools --json | "$python" -c 'import json, sys
 listed = json.load(sys.stdin)
 listed = listed["tools"] if isinstance(listed, dict) else listed
-sys.exit({"time", "everything", "fixture", "web"} - {tool["server"] for tool in listed} != set())'
+sys.exit({"time", "everything", "files", "fixture", "web"} - {tool["server"] for tool in listed} != set())'
 }
 
 url_of fixture "$fixture" http
 direct=$url
 up sharer --share "time=$time_server" --share "everything=$everything_server" \
-    --share "fixture=$fixture stdio" --share "web=$direct"
+    --share "files=$filesystem_server" --share "fixture=$fixture stdio" --share "web=$direct"
 address=$(on sharer status --json | field listen)
 sharer=$(on sharer status --json | field peer_id)
 [[ $address == */p2p/* ]] || address=$address/p2p/$sharer
@@ -116,9 +119,20 @@ ways=()
     --server "time=$time_server" \
     --server "everything=$everything_server" || failed=1
 
+endpoint=$api/peers/$sharer/mcp
+"$python" "$here/mcp/fidelity.py" --token-file "$token" \
+    --way "fixture=$endpoint/fixture" --way "web=$endpoint/web" || failed=1
+# Modules are looked for beside the file.
+cp "$here/mcp/typescript.mjs" "$installed/"
+for server in fixture web; do
+    node "$installed/typescript.mjs" "$token" "$endpoint/$server" "$direct" "$endpoint/files" "$files" || failed=1
+done
+
 for server in fixture web; do
     url_of "to-$server" node "$here/mcp/bearer.mjs" "$api/peers/$sharer/mcp/$server" "$token"
     ways+=("--way" "two nodes, $server=$url")
 done
 "$python" "$here/mcp/conformance.py" --modules "$installed/node_modules" --direct "$direct" "${ways[@]}" || failed=1
+"$python" "$here/mcp/clients.py" --modules "$installed/node_modules" \
+    --peerage "$peerage" --sharer "$work/sharer" --caller "$work/caller" || failed=1
 exit "$failed"

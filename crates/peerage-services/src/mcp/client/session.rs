@@ -72,7 +72,7 @@ impl Session {
         config.retry_config = Arc::new(retry);
         let lifecycle = ClientLifecycleMode::Auto {
             preferred_versions: vec![ProtocolVersion::LATEST],
-            legacy_version: None,
+            legacy_version: Some(ProtocolVersion::V_2025_11_25),
         };
         let this = ClientConfig::new(
             ClientCapabilities::default(),
