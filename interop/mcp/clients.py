@@ -28,6 +28,9 @@ NOT_FOR_US = {
     "request with input; it refuses such results",
     "sep-2640-": "skills are files that a host loads; our client lists and calls tools",
 }
+# Scenarios that a client can lose by chance: the server of this one gives the answer to whatever GET comes next, and a
+# client opens its session's own stream beside its first call. It cannot be won by chance.
+BY_CHANCE = {"sse-retry": 5}
 LIMIT = 60
 
 
@@ -80,10 +83,13 @@ def main():
             if reason(scenario):
                 skipped.append(scenario)
                 continue
-            checks = run(options.modules, suite, version, scenario)
-            good = [check for check in checks if check["status"] == "SUCCESS"]
-            bad = [check for check in checks if check["status"] in ("FAILURE", "WARNING")]
-            fine = bool(good) and not bad
+            for _ in range(BY_CHANCE.get(scenario, 1)):
+                checks = run(options.modules, suite, version, scenario)
+                good = [check for check in checks if check["status"] == "SUCCESS"]
+                bad = [check for check in checks if check["status"] in ("FAILURE", "WARNING")]
+                fine = bool(good) and not bad
+                if fine:
+                    break
             passed, failed = passed + fine, failed + (not fine)
             print(f"{'ok   ' if fine else 'FAIL '} client {title} · {scenario}: {len(good)} of {len(good) + len(bad)}")
             for check in bad:

@@ -196,9 +196,38 @@ async def resume(client, url):
     same(seen[:-1], sorted(set(seen[:-1])))
 
 
+async def check_aggregate(checks, way, url, token, server):
+    """Several callers of one upstream through the aggregate, each with progress of its own; and a large result."""
+    label = f"{way.name} · {server}"
+    async with checks.check(f"{label} · callers of both protocols are kept apart"):
+        async with way.connect("auto") as one, way.connect("legacy") as other:
+            listed = (await one.list_tools()).tools
+            own = [tool.name for tool in listed if f"__{server}__" in tool.name]
+            names = {name.partition(f"__{server}__")[2]: name for name in own}
+
+            async def progress(client):
+                told = []
+
+                async def on_progress(progress, _total, message):
+                    told.append((progress, message))
+
+                await client.call_tool(names["test_tool_with_progress"], {}, progress_callback=on_progress)
+                return told
+
+            told = await asyncio.gather(*(progress(client) for client in (one, other) * 5))
+            same(told, [[(0, "begun"), (50, "half"), (100, "done")]] * 10)
+    async with checks.check(f"{label} · a result of 64 MiB"):
+        accept = {"Accept": "application/json, text/event-stream", "Authorization": f"Bearer {token}"}
+        async with httpx2.AsyncClient(headers=accept) as client:
+            body, headers = modern("tools/call", name=names["large_result"], arguments={"bytes": LARGE})
+            answer = await client.post(url, json=body, headers=headers, timeout=55)
+            same(answer.text.count("x") >= LARGE, True)
+
+
 async def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--token-file", type=Path, required=True)
+    parser.add_argument("--aggregate", required=True, metavar="URL")
     parser.add_argument("--way", action="append", required=True, metavar="NAME=URL")
     options = parser.parse_args()
     token = options.token_file.read_text().strip()
@@ -214,6 +243,8 @@ async def main():
                 await check_cancelling(checks, label, client)
         await check_asking(checks, name, way)
         await check_streams(checks, name, url, token)
+        aggregate = Way("/mcp", http(options.aggregate, token), False)
+        await check_aggregate(checks, aggregate, options.aggregate, token, name)
     print(f"{checks.passed} passed, {checks.failed} failed")
     sys.exit(checks.failed > 0)
 

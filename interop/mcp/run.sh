@@ -93,7 +93,7 @@ sys.exit({"time", "everything", "files", "fixture", "web"} - {tool["server"] for
 url_of fixture "$fixture" http
 direct=$url
 up sharer --share "time=$time_server" --share "everything=$everything_server" \
-    --share "files=$filesystem_server" --share "fixture=$fixture stdio" --share "web=$direct"
+    --share "broken=false" --share "files=$filesystem_server" --share "fixture=$fixture stdio" --share "web=$direct"
 address=$(on sharer status --json | field listen)
 sharer=$(on sharer status --json | field peer_id)
 [[ $address == */p2p/* ]] || address=$address/p2p/$sharer
@@ -120,7 +120,7 @@ ways=()
     --server "everything=$everything_server" || failed=1
 
 endpoint=$api/peers/$sharer/mcp
-"$python" "$here/mcp/fidelity.py" --token-file "$token" \
+"$python" "$here/mcp/fidelity.py" --token-file "$token" --aggregate "$api/mcp" \
     --way "fixture=$endpoint/fixture" --way "web=$endpoint/web" || failed=1
 # Modules are looked for beside the file.
 cp "$here/mcp/typescript.mjs" "$installed/"

@@ -167,7 +167,7 @@ fn only_plain_http_urls_are_shared() {
 async fn a_stream_breaks_off_when_its_server_is_not_shared_any_more() {
     let tasks = Tasks::new();
     let endless = || async {
-        let first = futures::stream::iter([Ok::<_, std::io::Error>("data: 1\n\n")]);
+        let first = futures::stream::iter([Ok::<_, io::Error>("data: 1\n\n")]);
         Body::from_stream(futures::StreamExt::chain(first, futures::stream::pending()))
     };
     let url = serve(Router::new().fallback(any(endless)), &tasks).await;
