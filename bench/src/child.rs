@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 /// Its one tool, which answers with what it is given.
 pub(crate) const TOOL: &str = "echo";
 
+/// The revision of MCP that it speaks.
+pub(crate) const REVISION: &str = "2025-11-25";
+
 /// Answers until the input ends. Threads and buffers are not needed: it answers one after the other.
 pub(crate) fn run() -> Result<()> {
     let mut out = std::io::stdout().lock();
@@ -28,7 +31,7 @@ fn answer(message: &Value) -> Option<Value> {
     let params = &message["params"];
     let result = match message["method"].as_str()? {
         "initialize" => json!({
-            "protocolVersion": params["protocolVersion"],
+            "protocolVersion": REVISION,
             "capabilities": { "tools": {} },
             "serverInfo": { "name": "peerage-bench", "version": "0" },
         }),

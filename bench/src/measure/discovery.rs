@@ -37,7 +37,7 @@ pub(super) async fn run(options: &Options) -> Result<Vec<Line>> {
         a.stop().await?;
         let home = self::home(&root)?;
         let a = network.a(home.path())?;
-        a.tcp_client().await?;
+        a.client().await?;
         // Its announcements are over.
         tokio::time::sleep(SETTLE).await;
         rounds.add("later", callable(network.b(home.path())?).await?);

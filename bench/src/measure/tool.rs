@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Options, add_quantiles};
 use crate::{
-    child::TOOL,
+    child::{REVISION, TOOL},
     http::{Client, Node},
     node::Transport,
     process::{Pair, Process},
@@ -22,8 +22,6 @@ const TURN: usize = 50;
 const SEQUENTIAL: usize = 1_000;
 /// What is shared.
 pub(super) const SHARE: &str = "bench";
-/// The revision of MCP that is spoken.
-const REVISION: &str = "2025-11-25";
 const DIRECT: &str = "child alone";
 const SHARED: &str = "/peers/a/mcp/bench";
 const AGGREGATED: &str = "/mcp";
