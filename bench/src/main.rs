@@ -2,6 +2,7 @@
 //!
 //! Only ratios within one run are to be compared: the absolute numbers are the machine's.
 
+mod abuse;
 mod call;
 mod child;
 mod cpu;
@@ -40,6 +41,8 @@ enum Command {
     },
     /// Many calls at once: whether each is answered once, and what stays behind.
     Load(load::Options),
+    /// Calls of a trusted peer while a stranger is hostile, against undisturbed ones.
+    Abuse(abuse::Options),
     /// The answering side of a measure; started by it.
     #[command(hide = true)]
     Serve(node::Options),
@@ -56,12 +59,12 @@ enum Command {
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    if let Command::All(_) | Command::Only { .. } = &arguments.command {
-        // Before the runtime, whose threads inherit it. What is started says where it runs.
-        cpu::pin(Some(0))?;
-    }
-    if let Command::Child = &arguments.command {
-        return child::run();
+    // Before the runtime, whose threads inherit it. What a measure starts says where it runs.
+    match &arguments.command {
+        Command::All(_) | Command::Only { .. } => cpu::pin(Some(0))?,
+        Command::Abuse(options) => cpu::pin(Some(options.cpu()))?,
+        Command::Child => return child::run(),
+        _ => {}
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(node::WORKERS)
@@ -71,6 +74,7 @@ fn main() -> anyhow::Result<()> {
         match arguments.command {
             Command::All(options) => measure::run(Measure::value_variants(), &options).await,
             Command::Only { measures, options } => measure::run(&measures, &options).await,
+            Command::Abuse(options) => abuse::run(&options).await,
             Command::Load(options) => load::run(&options).await,
             Command::Serve(options) => node::serve(&options).await,
             Command::Ask(options) => ways::obey(call::Ours::new(&options).await?).await,

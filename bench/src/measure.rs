@@ -111,10 +111,8 @@ async fn figures(
 /// Adds the p50 and p99 of each way's samples as the figures of one round.
 fn add_quantiles(rounds: &mut Rounds, samples: BTreeMap<String, Vec<f64>>) {
     for (way, mut times) in samples {
-        rounds.add(&*way, crate::stats::quantile(&mut times, 0.5));
-        rounds.add(
-            format!("{way}, p99"),
-            crate::stats::quantile(&mut times, 0.99),
-        );
+        times.sort_by(f64::total_cmp);
+        rounds.add(&*way, crate::stats::quantile(&times, 0.5));
+        rounds.add(format!("{way}, p99"), crate::stats::quantile(&times, 0.99));
     }
 }

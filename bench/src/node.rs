@@ -17,7 +17,9 @@ use peerage_core::{
     Identity, Multiaddr, PeerId,
     peer_book::{PeerBook, PeerEvent, Source},
 };
-use peerage_mesh::{Accept, Book, Inbound, Mesh, MeshConfig, PeerStream, Tasks, Transports};
+use peerage_mesh::{
+    Accept, Book, Inbound, Limits, Mesh, MeshConfig, PeerStream, Tasks, Transports,
+};
 
 use crate::ways::{CHUNK, Repeated};
 
@@ -129,6 +131,8 @@ impl Node {
             listen: vec![transport.listen()],
             peers: Vec::new(),
             agent: "peerage-bench/0".to_owned(),
+            // The two ends know nothing of membership.
+            limits: Limits::default().alike(),
             transports: Transports::Network,
             protocols: [ECHO, BULK].map(|name| (name.to_owned(), QUEUE)).to_vec(),
         };

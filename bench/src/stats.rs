@@ -1,5 +1,7 @@
 //! Order statistics of samples.
 
+use std::time::Duration;
+
 /// Of some numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Spread {
@@ -8,22 +10,22 @@ pub(crate) struct Spread {
     pub(crate) greatest: f64,
 }
 
-/// The sample below which the share `q` (`0.0..=1.0`) of the samples lies; zero of none.
-pub(crate) fn quantile(samples: &mut [f64], q: f64) -> f64 {
-    samples.sort_by(f64::total_cmp);
+/// The sample below which the share `q` (`0.0..=1.0`) of `sorted` lies; zero of none.
+pub(crate) fn quantile<T: Copy + Default>(sorted: &[T], q: f64) -> T {
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "an index into a list of samples, which is short"
     )]
-    let at = (samples.len().saturating_sub(1) as f64 * q).round() as usize;
-    samples.get(at).copied().unwrap_or_default()
+    let at = (sorted.len().saturating_sub(1) as f64 * q).round() as usize;
+    sorted.get(at).copied().unwrap_or_default()
 }
 
 /// The median of some numbers, and the least and the greatest; zeros of none.
 pub(crate) fn spread(mut values: Vec<f64>) -> Spread {
-    let median = quantile(&mut values, 0.5);
+    values.sort_by(f64::total_cmp);
+    let median = quantile(&values, 0.5);
     match (values.first(), values.last()) {
         (Some(least), Some(greatest)) => Spread {
             median,
@@ -34,16 +36,21 @@ pub(crate) fn spread(mut values: Vec<f64>) -> Spread {
     }
 }
 
+/// In microseconds.
+pub(crate) fn micros(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e6
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Spread, quantile, spread};
+    use super::{Duration, Spread, quantile, spread};
 
     #[test]
     fn quantiles_are_samples() {
-        let mut samples: Vec<_> = (1..=101).rev().map(f64::from).collect();
-        assert_eq!(quantile(&mut samples, 0.5), 51.0);
-        assert_eq!(quantile(&mut samples, 0.99), 100.0);
-        assert_eq!(quantile(&mut [], 0.5), 0.0);
+        let sorted: Vec<_> = (1..=101).map(Duration::from_micros).collect();
+        assert_eq!(quantile(&sorted, 0.5), Duration::from_micros(51));
+        assert_eq!(quantile(&sorted, 0.99), Duration::from_micros(100));
+        assert_eq!(quantile(&[], 0.5), Duration::ZERO);
     }
 
     #[test]

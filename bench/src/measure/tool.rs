@@ -61,9 +61,10 @@ pub(super) async fn run(options: &Options) -> Result<Vec<Line>> {
             add(AGGREGATED, aggregated.calls().await?);
         }
         if round > 0 {
-            let mut p50 = |way: &str| {
-                let times = samples.get_mut(way);
-                times.map_or(0.0, |times| quantile(times, 0.5))
+            let p50 = |way: &str| {
+                let mut times = samples.get(way).cloned().unwrap_or_default();
+                times.sort_by(f64::total_cmp);
+                quantile(&times, 0.5)
             };
             rounds.add(LIMIT, 2.0 * p50(DIRECT) + 2.0 * p50("warm"));
             add_quantiles(&mut rounds, samples);

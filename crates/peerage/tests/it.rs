@@ -6,6 +6,7 @@ mod it {
     mod commands;
     mod demo;
     mod fake;
+    mod hostile;
     mod interrupted;
     mod killed;
     mod program;

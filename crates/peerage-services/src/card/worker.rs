@@ -2,7 +2,7 @@
 //! connected peers when this node's card has changed.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -51,6 +51,7 @@ async fn introduce(ctx: &Context) {
     let mut changes = ctx.mesh.book().watch();
     let mut tick = tokio::time::interval(TICK);
     let mut failed = Failed::new();
+    let mut connected = HashSet::new();
     loop {
         tokio::select! {
             change = changes.recv() => match change {
@@ -58,35 +59,53 @@ async fn introduce(ctx: &Context) {
                     ctx.introductions.forget(&peer);
                     ctx.members.gone(&peer);
                     failed.remove(&peer);
+                    connected.remove(&peer);
                 }
                 Ok(Change { peer, event: PeerEvent::Connected { .. } }) => {
+                    // Another connection took the place of the one before: the peer may have been
+                    // started again meanwhile, and then knows nothing of what it was shown.
+                    let replaced = !connected.insert(peer);
                     let ctx = ctx.clone();
                     ctx.tasks.clone().spawn("introduce", async move {
                         // What went wrong stands in the book.
-                        let _ = ctx.introductions.ensure(&ctx, peer).await;
+                        let _ = if replaced {
+                            ctx.introductions.again(&ctx, peer).await
+                        } else {
+                            ctx.introductions.ensure(&ctx, peer).await
+                        };
                     });
                 }
                 Ok(_) => {}
                 Err(RecvError::Lagged(_)) => tick.reset_immediately(),
                 Err(RecvError::Closed) => return,
             },
-            _ = tick.tick() => retry(ctx, &mut failed).await,
+            _ = tick.tick() => {
+                connected.retain(|peer| ctx.mesh.is_connected(peer));
+                retry(ctx, &mut failed).await;
+            }
         }
     }
 }
 
 /// Introduces this node where that has failed, and where a card is about to expire.
 async fn retry(ctx: &Context, failed: &mut Failed) {
-    let renew_at = unix_now() + RENEW;
+    let now = unix_now();
     let connected: Vec<(PeerId, bool)> = ctx.mesh.book().read(|book| {
         book.iter()
             .filter(|(_, record)| record.link.is_some())
             .map(|(peer, record)| {
                 let card = record.card.as_ref();
-                (*peer, card.is_some_and(|card| card.expires() < renew_at))
+                (
+                    *peer,
+                    card.is_some_and(|card| card.expires() < now + renew_before(card)),
+                )
             })
             .collect()
     });
+    let up: HashSet<PeerId> = connected.iter().map(|(peer, _)| *peer).collect();
+    ctx.introductions.keep(|peer| up.contains(peer));
+    ctx.members.keep(|peer| up.contains(peer));
+    failed.retain(|peer, _| up.contains(peer));
     let mut due = Vec::new();
     for (peer, expiring) in connected {
         let waits = failed
@@ -113,6 +132,11 @@ async fn retry(ctx: &Context, failed: &mut Failed) {
             failed.insert(peer, (count, Instant::now() + wait));
         }
     }
+}
+
+/// How long before a card expires it is asked for again, seconds: [`RENEW`], or a third of a short life.
+fn renew_before(card: &Card) -> u64 {
+    RENEW.min((card.expires() - card.issued()) / 3)
 }
 
 /// Tells every introduced peer whose view of this node's card has changed.
@@ -180,10 +204,12 @@ async fn tell_one(ctx: &Context, peer: PeerId, card: &Card) -> bool {
         .expect("the parts are valid");
     match ctx.call_unintroduced(peer, request).await {
         Ok(response) if response.status().is_success() => true,
-        Ok(response) => {
-            tracing::warn!(%peer, status = %response.status(), "a peer refused this node's card");
-            false
+        // It was told; it may be no Peerage node at all. A later card is told again.
+        Ok(response) if response.status().is_client_error() => {
+            tracing::debug!(%peer, status = %response.status(), "a peer refused this node's card");
+            true
         }
+        Ok(_) => false,
         Err(problem) => {
             tracing::debug!(%peer, %problem, "a peer could not be told of this node's card");
             false

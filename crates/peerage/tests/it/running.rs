@@ -46,6 +46,11 @@ impl Place {
         }
     }
 
+    /// Its node listens there instead of TCP.
+    pub(crate) fn listen_at(&mut self, address: &str) {
+        address.clone_into(&mut self.listen);
+    }
+
     /// Its node tells in this file what happens.
     pub(crate) fn log_to(&mut self, file: PathBuf) {
         self.log = Some(file);
@@ -154,6 +159,11 @@ impl Running {
     /// Its address with its id, to be dialled.
     pub(crate) fn address(&self) -> &str {
         self.status["listen"][0].as_str().unwrap()
+    }
+
+    /// Sends it a signal.
+    pub(crate) async fn signal(&self, signal: &str) {
+        send(&self.child, signal).await;
     }
 
     /// SIGKILL, and waits until it is gone.
