@@ -124,7 +124,7 @@ fn the_same_bytes_verify_after_a_round_trip_and_are_kept() {
     assert_eq!(received.bytes(), card.bytes());
     assert_eq!(received, card);
     // Other spacing and order of fields are other bytes of the same card: kept as they came.
-    let pretty = serde_json::to_vec_pretty(card.json()).unwrap();
+    let pretty = serde_json::to_vec_pretty(&card.json()).unwrap();
     assert_eq!(verify(&pretty).unwrap().bytes(), pretty);
     let smallest = CardContent {
         name: "x".to_owned(),
