@@ -7,9 +7,12 @@ mod cpu;
 mod load;
 mod node;
 mod report;
+mod soak;
 mod stats;
+mod system;
 
 use clap::{Parser, Subcommand};
+use peerage::toolbox::Toolbox;
 
 /// Measures Peerage against what it stands on.
 #[derive(Debug, Parser)]
@@ -24,6 +27,11 @@ enum Measure {
     Call(call::Options),
     /// Many calls at once: whether each is answered once, and what stays behind.
     Load(load::Options),
+    /// Calls spread over a long time, with cut connections: how each ends, and what stays behind.
+    Soak(soak::Options),
+    /// The built-in MCP server, as the child of a node; started by it.
+    #[command(hide = true)]
+    Toolbox,
     /// The other side of a measure; started by it.
     #[command(hide = true)]
     Serve(node::Options),
@@ -35,7 +43,7 @@ fn main() -> anyhow::Result<()> {
     match &arguments.measure {
         Measure::Call(_) => cpu::pin(0)?,
         Measure::Serve(options) => cpu::pin(options.cpu)?,
-        Measure::Load(_) => {}
+        Measure::Load(_) | Measure::Soak(_) | Measure::Toolbox => {}
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(node::WORKERS)
@@ -45,6 +53,8 @@ fn main() -> anyhow::Result<()> {
         match arguments.measure {
             Measure::Call(options) => call::run(&options).await,
             Measure::Load(options) => load::run(&options).await,
+            Measure::Soak(options) => soak::run(&options).await,
+            Measure::Toolbox => Ok(Toolbox.serve_stdio().await?),
             Measure::Serve(options) => node::serve(&options).await,
         }
     })

@@ -49,6 +49,9 @@ pub struct NodeStatus {
     pub shares: Vec<ShareView>,
     /// How multicast DNS fares, per interface; empty when it is off.
     pub mdns: Vec<MdnsView>,
+    /// What the node's owner should know, a sentence each: that its store was damaged, and what was lost.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 /// How to reach a running node: the file `node.json` in its folder, written when the local API answers and

@@ -4,10 +4,12 @@
 mod it {
     mod background;
     mod commands;
+    mod damaged;
     mod demo;
     mod fake;
     mod interrupted;
     mod killed;
+    mod kills;
     mod program;
     mod running;
     mod session;
