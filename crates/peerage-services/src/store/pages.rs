@@ -101,6 +101,9 @@ struct Widths {
     value: Option<usize>,
 }
 
+/// What is handed each sound entry: its table, key and value.
+type EachEntry<'a> = dyn FnMut(&str, &[u8], &[u8]) + 'a;
+
 /// What one table of a state is like.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TableState {
@@ -187,7 +190,7 @@ impl Pages {
     pub(super) fn read(
         &self,
         slot: Slot,
-        each: &mut dyn FnMut(&str, &[u8], &[u8]),
+        each: &mut EachEntry<'_>,
     ) -> (Vec<TableState>, bool) {
         self.tables(slot.tables, each)
     }
@@ -203,7 +206,7 @@ impl Pages {
     fn tables(
         &self,
         root: Option<Node>,
-        each: &mut dyn FnMut(&str, &[u8], &[u8]),
+        each: &mut EachEntry<'_>,
     ) -> (Vec<TableState>, bool) {
         let mut tables = Vec::new();
         let mut unread = 0;
@@ -269,9 +272,9 @@ impl Pages {
         let length = usize::try_from(length.min(self.bytes - start)).ok()?;
         let mut bytes = vec![0; length];
         self.file.read_exact_at(&mut bytes, start).ok()?;
-        let end = match bytes.first()? {
-            &LEAF => entries(&bytes, widths)?.last()?.1.end,
-            &BRANCH => branch_end(&bytes, widths)?,
+        let end = match *bytes.first()? {
+            LEAF => entries(&bytes, widths)?.last()?.1.end,
+            BRANCH => branch_end(&bytes, widths)?,
             _ => return None,
         };
         bytes.truncate(end);
