@@ -96,7 +96,6 @@ pub(crate) async fn watch(streams: Streams, book: Book, peer: PeerId) -> Option<
             Err(error) => {
                 tracing::debug!(%peer, %error, "a ping failed");
                 missed += 1;
-                pinger = None;
                 if missed >= MAX_MISSED {
                     return Some(format!("it did not answer {MAX_MISSED} pings: {error}"));
                 }
@@ -108,18 +107,27 @@ pub(crate) async fn watch(streams: Streams, book: Book, peer: PeerId) -> Option<
     None
 }
 
+/// Pings on the stream of the ping before, or on a fresh one. That the old one has ended meanwhile is no
+/// answer missed: js-libp2p and py-libp2p end a stream on which nobody has pinged for ten seconds.
 async fn once(
     streams: &Streams,
     peer: &PeerId,
     pinger: &mut Option<Pinger>,
 ) -> Result<Duration, PingError> {
-    if pinger.is_none() {
-        *pinger = Some(Pinger::open(streams, peer).await?);
+    if let Some(mut rested) = pinger.take() {
+        match rested.ask().await {
+            Ok(rtt) => {
+                *pinger = Some(rested);
+                return Ok(rtt);
+            }
+            Err(PingError::Broken(_)) => {}
+            Err(error) => return Err(error),
+        }
     }
-    match pinger {
-        Some(pinger) => pinger.ask().await,
-        None => Err(PingError::Timeout),
-    }
+    let mut fresh = Pinger::open(streams, peer).await?;
+    let rtt = fresh.ask().await?;
+    *pinger = Some(fresh);
+    Ok(rtt)
 }
 
 /// Answers every ping that arrives.
@@ -143,3 +151,6 @@ async fn echo(mut stream: PeerStream) {
     }
     let _ = timeout(DEADLINE, stream.close()).await;
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    time::{Duration, Instant},
 };
 
 use peerage_core::{
@@ -22,7 +23,9 @@ use crate::store::{Store, StoreError, Table};
 /// How long a node of the home that holds the root is a member before its grant is made anew, seconds.
 const OWN_GRANT_S: u64 = 90 * 24 * 3600;
 /// How often that is done while it runs.
-const RENEW_EVERY: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+const RENEW_EVERY: Duration = Duration::from_secs(24 * 3600);
+/// How often it is looked for peers whose grants have expired.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// How long somebody who was invited is a member, seconds.
 const MEMBER_GRANT_S: u64 = 365 * 24 * 3600;
 /// Links below the root that a member's grant leaves room for.
@@ -398,6 +401,21 @@ impl Members {
             .collect()
     }
 
+    /// Relates connected peers anew that count as members and are none any more.
+    fn expire(&self) {
+        let members: Vec<PeerId> = self.0.book.read(|book| {
+            book.iter()
+                .filter(|(_, record)| record.link.is_some() && record.relation == Relation::Member)
+                .map(|(peer, _)| *peer)
+                .collect()
+        });
+        for peer in members {
+            if self.relation(&peer) != Relation::Member {
+                self.relate(peer);
+            }
+        }
+    }
+
     fn relate(&self, peer: PeerId) {
         let relation = self.relation(&peer);
         self.0.book.apply(peer, PeerEvent::Related(relation));
@@ -412,12 +430,19 @@ impl Members {
     }
 }
 
-/// Keeps this node a member of the mesh of its own root, however long it runs.
-pub async fn renew(members: Members) {
+/// Keeps this node a member of the mesh of its own root, however long it runs, and notices when what
+/// its peers have shown has expired.
+pub async fn run(members: Members) {
+    let mut renewed = Instant::now();
     loop {
-        tokio::time::sleep(RENEW_EVERY).await;
-        if let Err(error) = members.renew_own() {
-            tracing::error!(%error, "this node's own grant cannot be renewed");
+        tokio::time::sleep(LOOK_EVERY).await;
+        members.expire();
+        if renewed.elapsed() < RENEW_EVERY {
+            continue;
+        }
+        match members.renew_own() {
+            Ok(()) => renewed = Instant::now(),
+            Err(error) => tracing::error!(%error, "this node's own grant cannot be renewed"),
         }
     }
 }

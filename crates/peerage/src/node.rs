@@ -115,7 +115,7 @@ impl Node {
         );
         doors.spawn_graceful("socket", listeners::unix(unix, routes, stop));
         tasks.spawn("cards", card::run(ctx.clone()));
-        tasks.spawn("renewal", members::renew(ctx.members.clone()));
+        tasks.spawn("members", members::run(ctx.members.clone()));
         tasks.spawn("book", peers::run(ctx.store.clone(), book.clone()));
         tasks.spawn("presence", presence::run(book.clone()));
         let node = Self {

@@ -2,7 +2,7 @@
 //! connected peers when this node's card has changed.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     time::{Duration, Instant},
 };
 
@@ -44,6 +44,7 @@ async fn introduce(ctx: &Context) {
     let mut changes = ctx.mesh.book().watch();
     let mut tick = tokio::time::interval(TICK);
     let mut failed = Failed::new();
+    let mut connected = HashSet::new();
     loop {
         tokio::select! {
             change = changes.recv() => match change {
@@ -51,19 +52,30 @@ async fn introduce(ctx: &Context) {
                     ctx.introductions.forget(&peer);
                     ctx.members.gone(&peer);
                     failed.remove(&peer);
+                    connected.remove(&peer);
                 }
                 Ok(Change { peer, event: PeerEvent::Connected { .. } }) => {
+                    // Another connection took the place of the one before: the peer may have been
+                    // started again meanwhile, and then knows nothing of what it was shown.
+                    let replaced = !connected.insert(peer);
                     let ctx = ctx.clone();
                     ctx.tasks.clone().spawn("introduce", async move {
                         // What went wrong stands in the book.
-                        let _ = ctx.introductions.ensure(&ctx, peer).await;
+                        let _ = if replaced {
+                            ctx.introductions.again(&ctx, peer).await
+                        } else {
+                            ctx.introductions.ensure(&ctx, peer).await
+                        };
                     });
                 }
                 Ok(_) => {}
                 Err(RecvError::Lagged(_)) => tick.reset_immediately(),
                 Err(RecvError::Closed) => return,
             },
-            _ = tick.tick() => retry(ctx, &mut failed).await,
+            _ = tick.tick() => {
+                connected.retain(|peer| ctx.mesh.is_connected(peer));
+                retry(ctx, &mut failed).await;
+            }
         }
     }
 }

@@ -1,8 +1,8 @@
 //! `peerage tools`: every tool this node may call.
 
-use peerage_services::api::ToolView;
+use peerage_services::api::{PeerView, ToolView};
 
-use super::{Context, Failure, output::Output};
+use super::{Context, Failure, client::Client, output::Output};
 
 /// The most characters of a description in the table.
 const MAX_DESCRIPTION: usize = 160;
@@ -15,7 +15,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
-    let mut tools: Vec<ToolView> = context.client().await?.get("/api/v1/tools").await?;
+    let client = context.client().await?;
+    let mut tools: Vec<ToolView> = client.get("/api/v1/tools").await?;
+    let silent = silent(&client, &tools).await?;
     if let Some(text) = &args.filter {
         tools.retain(|tool| matches(tool, &text.to_lowercase()));
     }
@@ -23,12 +25,32 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     output.answer(&tools, |tools| table(output, tools));
     if tools.is_empty() {
         output.note("no tools");
-        if args.filter.is_none() {
+    }
+    if args.filter.is_none() {
+        for server in &silent {
+            output.note(format!("{server} has shown no tools; it may be starting"));
+        }
+        if tools.is_empty() && silent.is_empty() {
             output
                 .note("hint: share some with `peerage share`, here or on a peer of the same mesh");
         }
     }
     Ok(())
+}
+
+/// The servers of connected peers that have shown no tools.
+async fn silent(client: &Client, tools: &[ToolView]) -> Result<Vec<String>, Failure> {
+    let peers: Vec<PeerView> = client.get("/api/v1/peers").await?;
+    let connected = peers.iter().filter(|peer| peer.connected);
+    let servers = connected.flat_map(|peer| peer.servers.iter().map(move |server| (peer, server)));
+    Ok(servers
+        .filter(|(peer, server)| {
+            !tools
+                .iter()
+                .any(|tool| tool.peer_id == peer.peer_id && tool.server == **server)
+        })
+        .map(|(peer, server)| format!("{}/{server}", peer.name))
+        .collect())
 }
 
 fn matches(tool: &ToolView, text: &str) -> bool {

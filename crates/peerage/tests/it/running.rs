@@ -46,6 +46,11 @@ impl Place {
         }
     }
 
+    /// Its node listens there instead of TCP.
+    pub(crate) fn listen_at(&mut self, address: &str) {
+        address.clone_into(&mut self.listen);
+    }
+
     /// Its node tells in this file what happens.
     pub(crate) fn log_to(&mut self, file: PathBuf) {
         self.log = Some(file);
