@@ -185,13 +185,9 @@ impl Pages {
             && length
     }
 
-    /// Hands every sound entry of a state to `each`: table, key and value; and returns what its tables
-    /// are like. None when a page of the list of tables itself is damaged, after those that are not.
-    pub(super) fn read(
-        &self,
-        slot: Slot,
-        each: &mut EachEntry<'_>,
-    ) -> (Vec<TableState>, bool) {
+    /// Hands every sound entry of a state to `each`, and returns what its tables are like, and whether
+    /// they are all that there were.
+    pub(super) fn read(&self, slot: Slot, each: &mut EachEntry<'_>) -> (Vec<TableState>, bool) {
         self.tables(slot.tables, each)
     }
 
@@ -203,11 +199,7 @@ impl Pages {
         })
     }
 
-    fn tables(
-        &self,
-        root: Option<Node>,
-        each: &mut EachEntry<'_>,
-    ) -> (Vec<TableState>, bool) {
+    fn tables(&self, root: Option<Node>, each: &mut EachEntry<'_>) -> (Vec<TableState>, bool) {
         let mut tables = Vec::new();
         let mut unread = 0;
         let damaged = self.walk(root, Widths::default(), 0, &mut |name, definition| {
