@@ -146,12 +146,10 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         .0
         .iter()
         .for_each(|times| times.store(0, Ordering::Relaxed));
-    sleep(SETTLE).await;
-    let before = pair.held()?;
+    let before = pair.settled().await?;
     let (ended, resident) =
         phase(&pair, options, (options.calls, minutes(options.minutes))).await?;
-    sleep(SETTLE).await;
-    let after = pair.held()?;
+    let after = pair.settled().await?;
     let twice = pair.executed.more_than_once();
     let result = json!({
         "measure": "soak",
@@ -250,10 +248,21 @@ impl Pair {
             executed,
             _home: home,
         };
-        for tool in ["functions", "child"] {
-            pair.first(tool).await?;
-        }
+        pair.first_calls().await?;
         Ok(pair)
+    }
+
+    /// What is held when there is a connection that has been used once, and nothing else.
+    async fn settled(&self) -> Result<Held> {
+        self.cut(0).await;
+        self.first_calls().await?;
+        sleep(SETTLE).await;
+        self.held()
+    }
+
+    async fn first_calls(&self) -> Result<()> {
+        self.first("functions").await?;
+        self.first("child").await
     }
 
     /// Waits until a server is there.
