@@ -88,7 +88,10 @@ async fn retry(ctx: &Context, failed: &mut Failed) {
             .filter(|(_, record)| record.link.is_some())
             .map(|(peer, record)| {
                 let card = record.card.as_ref();
-                (*peer, card.is_some_and(|card| card.expires() < now + renew_before(card)))
+                (
+                    *peer,
+                    card.is_some_and(|card| card.expires() < now + renew_before(card)),
+                )
             })
             .collect()
     });
