@@ -16,8 +16,10 @@ use crate::table::{
 const TURN: usize = 100;
 /// Calls one after the other, in each round and way.
 const SEQUENTIAL: usize = 3_000;
-/// Calls with many in flight, in each round and way.
-const CONCURRENT: u64 = 20_000;
+/// Calls with many in flight in a turn, 20 for each one.
+const CONCURRENT: u64 = 1_280;
+/// Such turns in each round and way, short ones for the same reason.
+const TURNS: usize = 16;
 /// How many are in flight.
 const IN_FLIGHT: u64 = 64;
 /// Who takes turns with warm calls, and in what way.
@@ -93,15 +95,22 @@ pub(super) async fn flight(options: &Options) -> Result<Vec<Line>> {
     let mut all = everybody(&["iroh", "https", "nats"], options.one_cpu).await?;
     let mut rounds = Rounds::default();
     for round in 0..=options.rounds {
-        // Who goes first changes, so that a drift of the machine falls on all.
-        let mut order = FLIGHT;
-        order.rotate_left(round % FLIGHT.len());
-        for (who, way) in order {
-            let order = format!("flight {way} {CONCURRENT} {IN_FLIGHT}");
-            let took = figures(&mut all, who, &order).await?;
-            if let (Some([seconds]), true) = (took.as_deref(), round > 0) {
-                #[expect(clippy::cast_precision_loss, reason = "it is a small number")]
-                rounds.add(format!("{who} {way}"), CONCURRENT as f64 / seconds);
+        let mut seconds: BTreeMap<String, f64> = BTreeMap::new();
+        for turn in 0..TURNS {
+            // Who goes first changes, so that a drift of the machine falls on all.
+            let mut order = FLIGHT;
+            order.rotate_left(turn % FLIGHT.len());
+            for (who, way) in order {
+                let order = format!("flight {way} {CONCURRENT} {IN_FLIGHT}");
+                for took in figures(&mut all, who, &order).await?.unwrap_or_default() {
+                    *seconds.entry(format!("{who} {way}")).or_default() += took;
+                }
+            }
+        }
+        if round > 0 {
+            for (way, seconds) in seconds {
+                #[expect(clippy::cast_precision_loss, reason = "they are small numbers")]
+                rounds.add(way, (CONCURRENT * TURNS as u64) as f64 / seconds);
             }
         }
     }
