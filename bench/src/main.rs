@@ -2,6 +2,7 @@
 //!
 //! Only ratios within one run are to be compared: the absolute numbers are the machine's.
 
+mod abuse;
 mod call;
 mod cpu;
 mod load;
@@ -32,6 +33,8 @@ enum Measure {
     /// The built-in MCP server, as the child of a node; started by it.
     #[command(hide = true)]
     Toolbox,
+    /// Calls of a trusted peer while a stranger is hostile, against undisturbed ones.
+    Abuse(abuse::Options),
     /// The other side of a measure; started by it.
     #[command(hide = true)]
     Serve(node::Options),
@@ -43,6 +46,7 @@ fn main() -> anyhow::Result<()> {
     match &arguments.measure {
         Measure::Call(_) => cpu::pin(0)?,
         Measure::Serve(options) => cpu::pin(options.cpu)?,
+        Measure::Abuse(options) => cpu::pin(options.cpu())?,
         Measure::Load(_) | Measure::Soak(_) | Measure::Toolbox => {}
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -55,6 +59,7 @@ fn main() -> anyhow::Result<()> {
             Measure::Load(options) => load::run(&options).await,
             Measure::Soak(options) => soak::run(&options).await,
             Measure::Toolbox => Ok(Toolbox.serve_stdio().await?),
+            Measure::Abuse(options) => abuse::run(&options).await,
             Measure::Serve(options) => node::serve(&options).await,
         }
     })

@@ -8,7 +8,9 @@ use bytes::Bytes;
 use clap::{Args, ValueEnum};
 use futures::{AsyncReadExt, AsyncWriteExt};
 use peerage_core::{Identity, Multiaddr, PeerId, peer_book::PeerBook};
-use peerage_mesh::{Accept, Book, Inbound, Mesh, MeshConfig, PeerStream, Tasks, Transports};
+use peerage_mesh::{
+    Accept, Book, Inbound, Limits, Mesh, MeshConfig, PeerStream, Tasks, Transports,
+};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     process::{Child, Command},
@@ -105,6 +107,8 @@ impl Node {
             listen: vec![transport.listen()],
             peers,
             agent: "peerage-bench/0".to_owned(),
+            // The two ends know nothing of membership.
+            limits: Limits::default().alike(),
             transports: Transports::Network,
             protocols: vec![(ECHO.to_owned(), ECHO_QUEUE)],
         };

@@ -11,6 +11,8 @@ use crate::{Multiaddr, PeerId, card::Card, dial};
 pub const MAX_PEERS: usize = 4096;
 /// Addresses kept for one peer at the most; past it the stalest goes.
 pub const MAX_ADDRESSES: usize = 16;
+/// Bytes of strangers' cards kept at the most; past it those go that were heard of longest ago.
+pub const MAX_STRANGERS_CARDS: usize = 32 * 1024 * 1024;
 /// Bytes kept of a cause or of a peer's own description of itself.
 const MAX_TEXT: usize = 512;
 /// Weight of a new sample in the smoothed round trip (RFC 6298, section 2: one eighth).
@@ -347,7 +349,32 @@ impl PeerBook {
             return false;
         };
         record.last_seen = record.last_seen.max(now);
-        record.apply(event, now, chance)
+        let is_card = matches!(event, PeerEvent::CardAccepted(_));
+        let changed = record.apply(event, now, chance);
+        if is_card {
+            self.bound_cards(&peer);
+        }
+        changed
+    }
+
+    /// Lets go of strangers' cards when there are too many, but not of the `latest`: somebody may come
+    /// with one key after the other, each with as large a card as may be.
+    fn bound_cards(&mut self, latest: &PeerId) {
+        let strangers = self
+            .peers
+            .iter_mut()
+            .filter(|(_, r)| r.relation == Relation::Stranger);
+        let size = |record: &PeerRecord| record.card.as_ref().map_or(0, |card| card.bytes().len());
+        let mut held: Vec<_> = strangers.filter(|(_, r)| r.card.is_some()).collect();
+        let mut total: usize = held.iter().map(|(_, record)| size(record)).sum();
+        held.sort_by_key(|(peer, r)| (*peer == latest, r.link.is_some(), r.last_seen));
+        for (_, record) in held {
+            if total <= MAX_STRANGERS_CARDS {
+                return;
+            }
+            total -= size(record);
+            record.card = None;
+        }
     }
 
     /// The record of a peer, made when there is room or when it is `certain` that the peer exists.

@@ -7,6 +7,7 @@ mod it {
     mod cards;
     mod discovery;
     mod failures;
+    mod hostile;
     mod invites;
     mod local_api;
     mod strangers;

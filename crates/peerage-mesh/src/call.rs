@@ -11,7 +11,10 @@ mod waker;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -19,7 +22,7 @@ use http::{HeaderValue, Request, Response, header::HOST};
 use libp2p::StreamProtocol;
 use peerage_core::PeerId;
 use thiserror::Error;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, futures::Notified};
 
 pub use body::{Body, BoxError, ResponseBody};
 pub use serve::{Inbound, Origin};
@@ -74,6 +77,16 @@ pub enum CallError {
     Stopping,
 }
 
+impl CallError {
+    /// Whether the peer takes no further stream now. Far beyond its limit it resets them without a word.
+    fn is_no_room(&self) -> bool {
+        let Self::Open { source, .. } = self else {
+            return false;
+        };
+        matches!(source, OpenError::Busy(_) | OpenError::Broken(_))
+    }
+}
+
 /// Makes calls. Clones share their pools.
 #[derive(Clone, Debug)]
 pub(crate) struct Calls {
@@ -88,6 +101,10 @@ struct Pool {
     /// How the peer is named as the host of a request.
     host: Option<HeaderValue>,
     warm: Mutex<Vec<Warm>>,
+    /// Told when a stream is free or gone: for calls to a peer that takes no further stream.
+    freed: Notify,
+    /// Calls that wait for that.
+    waiting: AtomicUsize,
     places: Arc<Semaphore>,
 }
 
@@ -98,6 +115,45 @@ pub(crate) struct Place {
     pool: Arc<Pool>,
     #[expect(dead_code, reason = "held for its drop")]
     permit: OwnedSemaphorePermit,
+}
+
+impl Place {
+    /// Waits until another call has ended; `false` when all the others wait as well.
+    async fn wait_for_others(&self, freed: Notified<'_>) -> bool {
+        let waiting = Waiting::begin(&self.pool.waiting);
+        let calls = MAX_CALLS - self.pool.places.available_permits();
+        let others = calls > waiting.count;
+        if others {
+            freed.await;
+        }
+        others
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.pool.freed.notify_one();
+    }
+}
+
+/// A call that waits, counted until it does no longer.
+struct Waiting<'a> {
+    counter: &'a AtomicUsize,
+    /// How many wait, this one included.
+    count: usize,
+}
+
+impl<'a> Waiting<'a> {
+    fn begin(counter: &'a AtomicUsize) -> Self {
+        let count = counter.fetch_add(1, Ordering::Relaxed) + 1;
+        Self { counter, count }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.counter.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[derive(Debug)]
@@ -132,28 +188,36 @@ impl Calls {
     ) -> Result<Response<ResponseBody>, CallError> {
         let peer = place.peer;
         prepare(place.pool.host.as_ref(), &mut request);
-        while let Some(mut warm) = place.pool.take() {
-            if !warm.ready().await {
-                continue;
+        loop {
+            let pool = place.pool.clone();
+            let freed = pool.freed.notified();
+            while let Some(mut warm) = pool.take() {
+                if !warm.ready().await {
+                    continue;
+                }
+                match warm.send(request, &self.tasks).await {
+                    Ok(response) => return Ok(answered(response, warm, place)),
+                    Err(mut error) => match error.take_message() {
+                        Some(unsent) => request = unsent,
+                        None => {
+                            let source = error.into_error();
+                            return Err(CallError::Lost { peer, source });
+                        }
+                    },
+                }
             }
-            match warm.send(request, &self.tasks).await {
-                Ok(response) => return Ok(answered(response, warm, place)),
-                Err(mut error) => match error.take_message() {
-                    Some(unsent) => request = unsent,
-                    None => {
-                        let source = error.into_error();
-                        return Err(CallError::Lost { peer, source });
-                    }
-                },
-            }
-        }
-        let mut fresh = self.fresh(peer).await?;
-        match fresh.send(request, &self.tasks).await {
-            Ok(response) => Ok(answered(response, fresh, place)),
-            Err(error) => {
-                let source = error.into_error();
-                Err(CallError::Lost { peer, source })
-            }
+            let mut fresh = match self.fresh(peer).await {
+                // Others of this node's calls have what the peer gives: one of their streams will do.
+                Err(error) if error.is_no_room() && place.wait_for_others(freed).await => continue,
+                fresh => fresh?,
+            };
+            return match fresh.send(request, &self.tasks).await {
+                Ok(response) => Ok(answered(response, fresh, place)),
+                Err(error) => {
+                    let source = error.into_error();
+                    Err(CallError::Lost { peer, source })
+                }
+            };
         }
     }
 
@@ -162,6 +226,7 @@ impl Calls {
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pool) = pools.get(peer) {
             pool.lock().clear();
+            pool.freed.notify_waiters();
             if Arc::strong_count(pool) == 1 {
                 pools.remove(peer);
             }
@@ -186,6 +251,8 @@ impl Calls {
                 Arc::new(Pool {
                     host: HeaderValue::from_str(&peer.to_base58()).ok(),
                     warm: Mutex::default(),
+                    freed: Notify::new(),
+                    waiting: AtomicUsize::new(0),
                     places: Arc::new(Semaphore::new(MAX_CALLS)),
                 })
             })

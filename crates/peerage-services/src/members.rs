@@ -216,6 +216,12 @@ impl Members {
         self.write().chains.remove(peer);
     }
 
+    /// Forgets what peers have shown that are no longer connected: whoever falls behind with the book does
+    /// not hear of each that went.
+    pub fn keep(&self, connected: impl Fn(&PeerId) -> bool) {
+        self.write().chains.retain(|peer, _| connected(peer));
+    }
+
     fn consider(&self, peer: PeerId, chains: &[Chain]) {
         let now = unix_now();
         let grants: Vec<Grant> = chains

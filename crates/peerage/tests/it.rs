@@ -7,6 +7,7 @@ mod it {
     mod damaged;
     mod demo;
     mod fake;
+    mod hostile;
     mod interrupted;
     mod killed;
     mod kills;

@@ -11,7 +11,7 @@ use http_body_util::{BodyExt as _, Full};
 use peerage::{Multiaddr, PeerId};
 use peerage_core::{Identity, peer_book::PeerBook};
 use peerage_lab::until_watched;
-use peerage_mesh::{Body, Book, Mesh, MeshConfig, Tasks, Transports};
+use peerage_mesh::{Body, Book, Limits, Mesh, MeshConfig, Tasks, Transports};
 
 use super::system::{TURN, resident_kib};
 
@@ -38,6 +38,8 @@ fn node(listen: &str, peers: Vec<(PeerId, Multiaddr)>, executed: &Executed) -> (
         agent: "load/0".to_owned(),
         transports: Transports::Network,
         protocols: Vec::new(),
+        // The two know nothing of membership.
+        limits: Limits::default().alike(),
     };
     let (mesh, inbound) = Mesh::spawn(config, &book, &tasks).unwrap();
     let executed = executed.clone();

@@ -2,9 +2,10 @@
 
 use futures::StreamExt;
 use libp2p::{Swarm, identity::Keypair};
+use peerage_core::peer_book::PeerBook;
 
 use super::*;
-use crate::{Transports, behaviour::Behaviour, streams, transport};
+use crate::{Limits, Transports, behaviour::Behaviour, limits::Budget, streams, transport};
 
 /// What a test waits for at the most; reached only when it fails.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -12,10 +13,12 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A swarm with nothing but streams of pings, where those that others open arrive.
 fn peer() -> (Swarm<Behaviour>, Streams, Accept) {
     let keypair = Keypair::generate_ed25519();
-    let (factory, [accept], _) = streams::new([(PROTOCOL, 8)], &[]).unwrap();
+    let book = Book::new(PeerBook::new(keypair.public().to_peer_id(), 0));
+    let budget = Budget::new(Limits::default(), &book);
+    let (factory, [accept], _) = streams::new([(PROTOCOL, 8)], &[], &budget).unwrap();
     let streams = factory.handle();
-    let behaviour = Behaviour::new(&keypair, "test/0", factory.behaviour());
-    let swarm = transport::swarm(&keypair, Transports::Memory, behaviour).unwrap();
+    let behaviour = Behaviour::new(&keypair, "test/0", budget.clone(), factory.behaviour());
+    let swarm = transport::swarm(&keypair, Transports::Memory, behaviour, &budget).unwrap();
     (swarm, streams, accept)
 }
 

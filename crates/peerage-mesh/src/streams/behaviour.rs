@@ -26,6 +26,7 @@ use super::{
     Line, Link, MAX_OPENING, MAX_OUTBOUND, Protocol, Streams,
     handler::{Handler, Keep},
 };
+use crate::limits::Budget;
 
 /// How far apart two connections may come up that both sides have dialled at once. One that comes later
 /// was made by a peer that holds the other for lost.
@@ -36,6 +37,7 @@ const SAME_MOMENT: Duration = Duration::from_secs(5);
 pub(crate) struct Behaviour {
     streams: Streams,
     protocols: Arc<[Protocol]>,
+    budget: Budget,
     connections: HashMap<PeerId, Vec<Connection>>,
     unwanted: HashSet<PeerId>,
     me: Option<PeerId>,
@@ -52,10 +54,11 @@ struct Connection {
 }
 
 impl Behaviour {
-    pub(super) fn new(streams: Streams, protocols: Arc<[Protocol]>) -> Self {
+    pub(super) fn new(streams: Streams, protocols: Arc<[Protocol]>, budget: Budget) -> Self {
         Self {
             streams,
             protocols,
+            budget,
             connections: HashMap::new(),
             unwanted: HashSet::new(),
             me: None,
@@ -143,7 +146,7 @@ impl Behaviour {
         });
         Handler::new(
             peer,
-            self.streams.clone(),
+            self.budget.clone(),
             self.protocols.clone(),
             wishes,
             line,

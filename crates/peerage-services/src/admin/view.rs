@@ -1,5 +1,7 @@
 //! How the local API shows what the node knows.
 
+mod limits;
+
 use peerage_core::{
     Multiaddr, PeerId,
     did::Did,
@@ -53,6 +55,7 @@ pub(super) fn status(local: &Local) -> NodeStatus {
         shares: ctx.shares.all().iter().map(|s| share(s)).collect(),
         mdns: (local.mdns)(),
         warnings: warnings(ctx),
+        limits: limits::limits(&ctx.mesh),
     }
 }
 

@@ -98,6 +98,13 @@ impl Introductions {
         done.remove(peer);
     }
 
+    /// Forgets those that are no longer connected, as far as none is under way: whoever falls behind with
+    /// the book does not hear of each that went, and one may be asked for after it went.
+    pub(super) fn keep(&self, connected: impl Fn(&PeerId) -> bool) {
+        let mut done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
+        done.retain(|peer, once| connected(peer) || Arc::strong_count(once) > 1);
+    }
+
     /// Whether the introduction went well.
     pub(super) async fn is_done(&self, peer: PeerId) -> bool {
         *self.once(peer).lock().await == Went::Well

@@ -9,7 +9,7 @@ use std::{
 use axum::body::Body;
 use futures::{StreamExt, stream};
 use http::{Request, header::CONTENT_TYPE};
-use peerage_core::{PeerId, peer_book::PeerEvent};
+use peerage_core::{PeerId, card::Card, peer_book::PeerEvent};
 use peerage_mesh::Change;
 use tokio::{sync::broadcast::error::RecvError, time::timeout};
 
@@ -82,16 +82,23 @@ async fn introduce(ctx: &Context) {
 
 /// Introduces this node where that has failed, and where a card is about to expire.
 async fn retry(ctx: &Context, failed: &mut Failed) {
-    let renew_at = unix_now() + RENEW;
+    let now = unix_now();
     let connected: Vec<(PeerId, bool)> = ctx.mesh.book().read(|book| {
         book.iter()
             .filter(|(_, record)| record.link.is_some())
             .map(|(peer, record)| {
                 let card = record.card.as_ref();
-                (*peer, card.is_some_and(|card| card.expires() < renew_at))
+                (
+                    *peer,
+                    card.is_some_and(|card| card.expires() < now + renew_before(card)),
+                )
             })
             .collect()
     });
+    let up: HashSet<PeerId> = connected.iter().map(|(peer, _)| *peer).collect();
+    ctx.introductions.keep(|peer| up.contains(peer));
+    ctx.members.keep(|peer| up.contains(peer));
+    failed.retain(|peer, _| up.contains(peer));
     let mut due = Vec::new();
     for (peer, expiring) in connected {
         let waits = failed
@@ -118,6 +125,11 @@ async fn retry(ctx: &Context, failed: &mut Failed) {
             failed.insert(peer, (count, Instant::now() + wait));
         }
     }
+}
+
+/// How long before a card expires it is asked for again, seconds: [`RENEW`], or a third of a short life.
+fn renew_before(card: &Card) -> u64 {
+    RENEW.min((card.expires() - card.issued()) / 3)
 }
 
 /// Tells every introduced peer whose view of this node's card has changed.
@@ -185,10 +197,12 @@ async fn tell_one(ctx: &Context, peer: PeerId, json: Vec<u8>) -> bool {
         .expect("the parts are valid");
     match ctx.call_unintroduced(peer, request).await {
         Ok(response) if response.status().is_success() => true,
-        Ok(response) => {
-            tracing::warn!(%peer, status = %response.status(), "a peer refused this node's card");
-            false
+        // It was told; it may be no Peerage node at all. A later card is told again.
+        Ok(response) if response.status().is_client_error() => {
+            tracing::debug!(%peer, status = %response.status(), "a peer refused this node's card");
+            true
         }
+        Ok(_) => false,
         Err(problem) => {
             tracing::debug!(%peer, %problem, "a peer could not be told of this node's card");
             false

@@ -161,6 +161,11 @@ impl Running {
         self.status["listen"][0].as_str().unwrap()
     }
 
+    /// Sends it a signal.
+    pub(crate) async fn signal(&self, signal: &str) {
+        send(&self.child, signal).await;
+    }
+
     /// SIGKILL, and waits until it is gone.
     pub(crate) async fn kill(mut self) {
         self.child.kill().await.unwrap();

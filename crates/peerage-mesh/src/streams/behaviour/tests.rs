@@ -1,9 +1,14 @@
 //! Which of several connections to a peer is used.
 
+use peerage_core::peer_book::PeerBook;
+
 use super::*;
+use crate::{Book, Limits, limits::Budget};
 
 fn behaviour(me: PeerId) -> Behaviour {
-    let (factory, [], _) = crate::streams::new([], &[]).unwrap();
+    let book = Book::new(PeerBook::new(me, 0));
+    let budget = Budget::new(Limits::default(), &book);
+    let (factory, [], _) = crate::streams::new([], &[], &budget).unwrap();
     factory.behaviour().of(me)
 }
 
