@@ -1,10 +1,16 @@
 //! The peer book: all that is known of other peers, changed only by events.
 
+mod cards;
+mod jitter;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use self::jitter::Jitter;
 use crate::{Multiaddr, PeerId, card::Card, dial};
+
+pub use self::cards::MAX_STRANGERS_CARDS;
 
 /// Peers kept at the most; past it the stalest stranger makes room, and a new stranger is left out
 /// when nobody can.
@@ -276,7 +282,7 @@ impl PeerBook {
         Self {
             me,
             peers: BTreeMap::new(),
-            jitter: Jitter(seed | 1),
+            jitter: Jitter::new(seed),
             left_out: 0,
         }
     }
@@ -347,7 +353,12 @@ impl PeerBook {
             return false;
         };
         record.last_seen = record.last_seen.max(now);
-        record.apply(event, now, chance)
+        let is_card = matches!(event, PeerEvent::CardAccepted(_));
+        let changed = record.apply(event, now, chance);
+        if is_card {
+            cards::bound(&mut self.peers, &peer);
+        }
+        changed
     }
 
     /// The record of a peer, made when there is room or when it is `certain` that the peer exists.
@@ -514,23 +525,6 @@ fn shorten(mut text: String) -> String {
         text.truncate(end);
     }
     text
-}
-
-/// A small generator (xorshift, Marsaglia 2003) that is part of the book's state, so that a run of
-/// the lab repeats from its seed; nothing secret depends on it.
-#[derive(Clone, Debug)]
-struct Jitter(u64);
-
-impl Jitter {
-    /// The next number in `0.0..1.0`.
-    fn next(&mut self) -> f64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        #[expect(clippy::cast_precision_loss, reason = "53 bits are what a float holds")]
-        let high = (self.0 >> 11) as f64;
-        high / 9_007_199_254_740_992.0
-    }
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod it {
     mod discovery;
     mod failures;
     mod grants;
+    mod hostile;
     mod invites;
     mod local_api;
     mod strangers;

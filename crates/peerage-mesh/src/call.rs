@@ -11,7 +11,10 @@ mod waker;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -19,7 +22,10 @@ use http::{HeaderValue, Request, Response, header::HOST};
 use libp2p::StreamProtocol;
 use peerage_core::PeerId;
 use thiserror::Error;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, futures::Notified},
+    time::timeout,
+};
 
 pub use body::{Body, BoxError, ResponseBody};
 pub use serve::{Inbound, Origin};
@@ -37,6 +43,11 @@ pub const MAX_CALLS: usize = 128;
 /// How long a warm stream is kept without a call. Less than the other side keeps it, so that a call
 /// seldom meets a stream that is just being closed.
 const KEEP_WARM: Duration = Duration::from_secs(20);
+/// For how long no further stream is asked for after a peer took none, while calls are under way that will
+/// leave theirs: whoever goes on asking is taken for hostile.
+const FULL: Duration = Duration::from_secs(1);
+/// How long a call waits for another one's stream; then it is told that the peer is busy.
+const LONGEST_TURN: Duration = Duration::from_secs(10);
 /// Why a call got no answer.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -74,6 +85,16 @@ pub enum CallError {
     Stopping,
 }
 
+impl CallError {
+    /// Whether the peer takes no further stream now. Far beyond its limit it resets them without a word.
+    fn is_no_room(&self) -> bool {
+        let Self::Open { source, .. } = self else {
+            return false;
+        };
+        matches!(source, OpenError::Busy(_) | OpenError::Broken(_))
+    }
+}
+
 /// Makes calls. Clones share their pools.
 #[derive(Clone, Debug)]
 pub(crate) struct Calls {
@@ -88,6 +109,12 @@ struct Pool {
     /// How the peer is named as the host of a request.
     host: Option<HeaderValue>,
     warm: Mutex<Vec<Warm>>,
+    /// When the peer last took no further stream.
+    full: Mutex<Option<Instant>>,
+    /// Told when a stream is free or gone: for calls to a peer that takes no further stream.
+    freed: Notify,
+    /// Calls that wait for that.
+    waiting: AtomicUsize,
     places: Arc<Semaphore>,
 }
 
@@ -98,6 +125,41 @@ pub(crate) struct Place {
     pool: Arc<Pool>,
     #[expect(dead_code, reason = "held for its drop")]
     permit: OwnedSemaphorePermit,
+}
+
+impl Place {
+    /// Waits until another call has ended; `false` when all the others wait as well, or none ends for long.
+    async fn wait_for_others(&self, freed: Notified<'_>) -> bool {
+        let waiting = Waiting::begin(&self.pool.waiting);
+        let calls = MAX_CALLS - self.pool.places.available_permits();
+        calls > waiting.count && timeout(LONGEST_TURN, freed).await.is_ok()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.pool.freed.notify_one();
+    }
+}
+
+/// A call that waits, counted until it does no longer.
+struct Waiting<'a> {
+    counter: &'a AtomicUsize,
+    /// How many wait, this one included.
+    count: usize,
+}
+
+impl<'a> Waiting<'a> {
+    fn begin(counter: &'a AtomicUsize) -> Self {
+        let count = counter.fetch_add(1, Ordering::Relaxed) + 1;
+        Self { counter, count }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.counter.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 #[derive(Debug)]
@@ -132,28 +194,44 @@ impl Calls {
     ) -> Result<Response<ResponseBody>, CallError> {
         let peer = place.peer;
         prepare(place.pool.host.as_ref(), &mut request);
-        while let Some(mut warm) = place.pool.take() {
-            if !warm.ready().await {
+        let mut refused = false;
+        loop {
+            let pool = place.pool.clone();
+            let freed = pool.freed.notified();
+            while let Some(mut warm) = pool.take() {
+                if !warm.ready().await {
+                    continue;
+                }
+                match warm.send(request, &self.tasks).await {
+                    Ok(response) => return Ok(answered(response, warm, place)),
+                    Err(mut error) => match error.take_message() {
+                        Some(unsent) => request = unsent,
+                        None => {
+                            let source = error.into_error();
+                            return Err(CallError::Lost { peer, source });
+                        }
+                    },
+                }
+            }
+            // Others of this node's calls have what the peer gives: one of their streams will do.
+            if pool.is_full() && place.wait_for_others(freed).await {
                 continue;
             }
-            match warm.send(request, &self.tasks).await {
-                Ok(response) => return Ok(answered(response, warm, place)),
-                Err(mut error) => match error.take_message() {
-                    Some(unsent) => request = unsent,
-                    None => {
-                        let source = error.into_error();
-                        return Err(CallError::Lost { peer, source });
-                    }
-                },
-            }
-        }
-        let mut fresh = self.fresh(peer).await?;
-        match fresh.send(request, &self.tasks).await {
-            Ok(response) => Ok(answered(response, fresh, place)),
-            Err(error) => {
-                let source = error.into_error();
-                Err(CallError::Lost { peer, source })
-            }
+            let mut fresh = match self.fresh(peer).await {
+                Err(error) if error.is_no_room() && !refused => {
+                    pool.lock_full().replace(Instant::now());
+                    refused = true;
+                    continue;
+                }
+                fresh => fresh?,
+            };
+            return match fresh.send(request, &self.tasks).await {
+                Ok(response) => Ok(answered(response, fresh, place)),
+                Err(error) => {
+                    let source = error.into_error();
+                    Err(CallError::Lost { peer, source })
+                }
+            };
         }
     }
 
@@ -162,6 +240,7 @@ impl Calls {
         let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(pool) = pools.get(peer) {
             pool.lock().clear();
+            pool.freed.notify_waiters();
             if Arc::strong_count(pool) == 1 {
                 pools.remove(peer);
             }
@@ -186,6 +265,9 @@ impl Calls {
                 Arc::new(Pool {
                     host: HeaderValue::from_str(&peer.to_base58()).ok(),
                     warm: Mutex::default(),
+                    full: Mutex::default(),
+                    freed: Notify::new(),
+                    waiting: AtomicUsize::new(0),
                     places: Arc::new(Semaphore::new(MAX_CALLS)),
                 })
             })
@@ -205,6 +287,15 @@ impl Calls {
 }
 
 impl Pool {
+    /// Whether the peer took no further stream a moment ago.
+    fn is_full(&self) -> bool {
+        self.lock_full().is_some_and(|at| at.elapsed() < FULL)
+    }
+
+    fn lock_full(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.full.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Warm>> {
         self.warm.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -16,6 +16,7 @@ use tokio::{
 use crate::{
     Book, Tasks,
     call::{self, Body, CallError, Calls, Inbound, ResponseBody},
+    limits::{Budget, Cause, Limits},
     ping::{self, PingError, Pinger},
     streams::{self, OpenError, PeerStream, ProtocolError, Streams},
     swarm::{self, COMMANDS, Command, Control, ListenError, Listeners},
@@ -46,6 +47,8 @@ pub struct MeshConfig {
     /// streams may wait to be taken up, beyond which further ones are refused. They arrive at
     /// [`Inbound::streams`].
     pub protocols: Vec<(String, usize)>,
+    /// What peers may use.
+    pub limits: Limits,
 }
 
 /// Why a mesh could not start.
@@ -70,6 +73,7 @@ pub struct Mesh {
     book: Book,
     streams: Streams,
     calls: Calls,
+    budget: Budget,
     pub(crate) commands: mpsc::Sender<Command>,
     listening: watch::Receiver<Vec<Multiaddr>>,
 }
@@ -82,8 +86,9 @@ impl Mesh {
         book: &Book,
         tasks: &Tasks,
     ) -> Result<(Self, Inbound), StartError> {
+        let budget = Budget::new(config.limits, book);
         let own = [(call::PROTOCOL, CALL_QUEUE), (ping::PROTOCOL, PING_QUEUE)];
-        let (factory, [calls_in, pings], raw) = streams::new(own, &config.protocols)?;
+        let (factory, [calls_in, pings], raw) = streams::new(own, &config.protocols, &budget)?;
         let calls = Calls::new(factory.handle(), tasks.clone());
         let (commands, wishes) = mpsc::channel(COMMANDS);
         let (listening, addresses) = watch::channel(Vec::new());
@@ -92,6 +97,7 @@ impl Mesh {
             book: book.clone(),
             streams: factory.handle(),
             calls: calls.clone(),
+            budget: budget.clone(),
             commands: commands.clone(),
             listening: addresses,
         };
@@ -101,6 +107,7 @@ impl Mesh {
             book: book.clone(),
             streams: factory,
             calls,
+            budget: budget.clone(),
             tasks: tasks.clone(),
             commands: wishes,
             own_commands: commands,
@@ -115,6 +122,7 @@ impl Mesh {
         let mut swarm = control.build()?;
         control.listeners.begin(&mut swarm, &control.config)?;
         tasks.spawn("swarm", control.supervise(swarm));
+        tasks.spawn("relations", budget.follow());
         tasks.spawn("pings", ping::answer(pings, tasks.clone()));
         let inbound = Inbound {
             accept: calls_in,
@@ -145,7 +153,16 @@ impl Mesh {
     /// How many inbound streams were refused for want of room.
     #[must_use]
     pub fn refused_streams(&self) -> u64 {
-        self.streams.refused()
+        let streams = [Cause::Streams, Cause::StreamRate, Cause::Queue];
+        let refused = self.budget.usage().refused;
+        let of_streams = refused.iter().filter(|(cause, _)| streams.contains(cause));
+        of_streams.map(|(_, count)| count).sum()
+    }
+
+    /// What peers may use, what they use and what they were refused.
+    #[must_use]
+    pub fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     /// Calls a peer: connects first if need be, then sends `request` on a warm stream. Only the path

@@ -26,8 +26,8 @@ use tokio_util::sync::CancellationToken;
 pub(crate) use behaviour::Behaviour;
 pub use stream::PeerStream;
 
-/// Streams that one peer may have open towards us at once, on one connection.
-pub(crate) const MAX_INBOUND: usize = 512;
+use crate::limits::Budget;
+
 /// Streams that we may have open towards one peer at once. With those inbound it stays under the
 /// limit of the muxer (1,024), for Yamux closes the whole connection when that is passed.
 pub(crate) const MAX_OUTBOUND: usize = 384;
@@ -36,19 +36,28 @@ const MAX_OPENING: usize = 256;
 /// How long the negotiation of a stream may take.
 pub(crate) const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Bytes that went over the streams of one peer since they were last asked for.
+/// Bytes that went over the streams of one peer.
 #[derive(Debug, Default)]
 pub(crate) struct Traffic {
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
+    /// Those of them that were taken.
+    taken: Mutex<(u64, u64)>,
 }
 
 impl Traffic {
+    /// In and out, since the first connection to the peer that is up.
+    pub(crate) fn total(&self) -> (u64, u64) {
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        (of(&self.bytes_in), of(&self.bytes_out))
+    }
+
+    /// In and out, since this was last asked.
     pub(crate) fn take(&self) -> (u64, u64) {
-        (
-            self.bytes_in.swap(0, Ordering::Relaxed),
-            self.bytes_out.swap(0, Ordering::Relaxed),
-        )
+        let total = self.total();
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *taken, total);
+        (total.0 - before.0, total.1 - before.1)
     }
 }
 
@@ -108,7 +117,6 @@ pub(crate) struct Streams {
     links: Arc<RwLock<HashMap<PeerId, Link>>>,
     /// By peer and not by connection, so that what the last moments of one carried is counted too.
     traffic: Arc<Mutex<HashMap<PeerId, Arc<Traffic>>>>,
-    refused: Arc<AtomicU64>,
 }
 
 /// The connection of a peer that new streams go over.
@@ -180,7 +188,7 @@ impl Streams {
         let stream = answer
             .await
             .map_err(|_| OpenError::Broken("it was closed meanwhile".into()))??;
-        Ok(PeerStream::new(stream, &link.line, place))
+        Ok(PeerStream::new(stream, &link.line, Some(place)))
     }
 
     /// Whether there is a connection to open streams over.
@@ -192,11 +200,6 @@ impl Streams {
     /// How many connections to a peer there are: one, but for a while after both have dialled.
     pub(crate) fn connections(&self, peer: &PeerId) -> usize {
         self.link(peer).map_or(0, |link| link.connections)
-    }
-
-    /// How many inbound streams were refused because a queue or a peer's share was full.
-    pub(crate) fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
     }
 
     /// Bytes that went over each peer's streams since the last call.
@@ -215,7 +218,7 @@ impl Streams {
     }
 
     /// The counters of a peer, which its connections and streams share.
-    fn traffic_of(&self, peer: PeerId) -> Arc<Traffic> {
+    pub(crate) fn traffic_of(&self, peer: PeerId) -> Arc<Traffic> {
         self.traffic().entry(peer).or_default().clone()
     }
 
@@ -249,6 +252,7 @@ struct Protocol {
 pub(crate) struct Factory {
     streams: Streams,
     protocols: Arc<[Protocol]>,
+    budget: Budget,
 }
 
 impl Factory {
@@ -260,7 +264,11 @@ impl Factory {
             .write()
             .unwrap_or_else(PoisonError::into_inner);
         links.clear();
-        Behaviour::new(self.streams.clone(), self.protocols.clone())
+        Behaviour::new(
+            self.streams.clone(),
+            self.protocols.clone(),
+            self.budget.clone(),
+        )
     }
 
     /// The handle, which serves every swarm.
@@ -282,6 +290,7 @@ pub(crate) fn protocol(name: &str) -> Option<StreamProtocol> {
 pub(crate) fn new<const N: usize>(
     own: [(StreamProtocol, usize); N],
     further: &[(String, usize)],
+    budget: &Budget,
 ) -> Result<(Factory, [Accept; N], Raw), ProtocolError> {
     let mut protocols = Vec::new();
     let mut accept = |name, length| {
@@ -304,6 +313,7 @@ pub(crate) fn new<const N: usize>(
     let factory = Factory {
         streams: Streams::default(),
         protocols: protocols.into(),
+        budget: budget.clone(),
     };
     Ok((factory, accepts, raw))
 }

@@ -34,6 +34,7 @@ use crate::{
     behaviour::{Behaviour, BehaviourEvent},
     book,
     call::Calls,
+    limits::Budget,
     mesh::MeshConfig,
     ping, streams, translate,
     transport::{self, TransportError},
@@ -81,6 +82,7 @@ pub(crate) struct Control {
     pub(crate) book: Book,
     pub(crate) streams: streams::Factory,
     pub(crate) calls: Calls,
+    pub(crate) budget: Budget,
     pub(crate) tasks: Tasks,
     pub(crate) commands: mpsc::Receiver<Command>,
     pub(crate) own_commands: mpsc::Sender<Command>,
@@ -97,8 +99,9 @@ impl Control {
     /// Builds a swarm that listens where the configuration says.
     pub(crate) fn build(&self) -> Result<Swarm<Behaviour>, TransportError> {
         let keypair = self.config.identity.keypair();
-        let behaviour = Behaviour::new(keypair, &self.config.agent, self.streams.behaviour());
-        transport::swarm(keypair, self.config.transports, behaviour)
+        let (budget, streams) = (self.budget.clone(), self.streams.behaviour());
+        let behaviour = Behaviour::new(keypair, &self.config.agent, budget, streams);
+        transport::swarm(keypair, self.config.transports, behaviour, &self.budget)
     }
 
     async fn run(&mut self, swarm: &mut Swarm<Behaviour>) {
@@ -348,6 +351,7 @@ impl Control {
         }
         self.swept = Instant::now();
         self.calls.sweep();
+        self.budget.tidy();
         self.listeners.again(swarm);
         for (peer, bytes_in, bytes_out) in self.streams.handle().take_traffic() {
             let event = PeerEvent::Transferred {

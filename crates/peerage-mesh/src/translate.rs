@@ -9,7 +9,7 @@ use libp2p::{
 };
 use peerage_core::{
     peer_book::{Path, PeerEvent},
-    reach::{is_loopback, is_relayed},
+    reach::{ip, is_loopback, is_relayed, seen_from},
 };
 
 /// A connection that is up.
@@ -27,18 +27,28 @@ pub(crate) fn connected(endpoint: &ConnectedPoint) -> PeerEvent {
 }
 
 /// What identify has told of a peer. Loopback addresses mean the peer's own machine, so they are of use
-/// only where the peer was reached at one.
+/// only where the peer was reached at one. One of everywhere is where the peer was reached.
 pub(crate) fn identified(info: identify::Info, reached_at: Option<&Multiaddr>) -> PeerEvent {
     let same_machine = reached_at.is_none_or(is_loopback);
+    let met = reached_at.filter(|at| !is_relayed(at)).and_then(ip);
+    let seen = |address: Multiaddr| match met {
+        Some(met) => seen_from(&address, met),
+        None => Some(address).filter(|address| !is_unspecified(address)),
+    };
     PeerEvent::Identified {
         agent: info.agent_version,
         addresses: info
             .listen_addrs
             .into_iter()
+            .filter_map(seen)
             .filter(|address| same_machine || !is_loopback(address))
             .map(without_peer)
             .collect(),
     }
+}
+
+fn is_unspecified(address: &Multiaddr) -> bool {
+    ip(address).is_some_and(|ip| ip.is_unspecified())
 }
 
 /// Why an attempt failed, for people; `None` when it was given up because another one is under way.
@@ -90,3 +100,6 @@ pub(crate) fn without_peer(mut address: Multiaddr) -> Multiaddr {
     }
     address
 }
+
+#[cfg(test)]
+mod tests;

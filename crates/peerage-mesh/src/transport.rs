@@ -1,20 +1,35 @@
 //! The swarm with its transports: TCP and QUIC, Noise or TLS 1.3, Yamux; memory in the lab.
 
+mod counted;
 mod memory;
+mod security;
 
 use std::{num::NonZeroUsize, time::Duration};
 
+use futures::future::Either;
 use libp2p::{
-    Swarm, SwarmBuilder, Transport as _, core::upgrade, identity::Keypair, noise, swarm::Config,
-    tcp, tls, yamux,
+    PeerId, Swarm, Transport as _,
+    core::{
+        muxing::StreamMuxerBox,
+        transport::{Boxed, OrTransport, timeout::TransportTimeout},
+        upgrade,
+    },
+    identity::Keypair,
+    noise, quic,
+    swarm::Config,
+    tcp, yamux,
 };
 use thiserror::Error;
 
-use crate::behaviour::Behaviour;
+pub use self::memory::vanish;
+use self::{counted::Counted, security::Security};
+use crate::{behaviour::Behaviour, limits::Budget};
 
-/// Streams on one connection. More than both directions may use together (`streams::MAX_INBOUND` and
-/// `MAX_OUTBOUND`), and no more, for above it the muxer's windows no longer adapt.
+/// Streams on one connection. More than both directions use together (a member's budget and
+/// `streams::MAX_OUTBOUND`), and no more, for above it the muxer's windows no longer adapt.
 const MAX_STREAMS: usize = 1024;
+/// How long it may take until a connection is made and both ends have proved who they are.
+const MAKING: Duration = Duration::from_secs(10);
 /// How long a connection stays on which nothing runs and that nobody wants.
 const IDLE: Duration = Duration::from_secs(10);
 
@@ -44,46 +59,49 @@ pub(crate) fn swarm(
     keypair: &Keypair,
     transports: Transports,
     behaviour: Behaviour,
+    budget: &Budget,
 ) -> Result<Swarm<Behaviour>, TransportError> {
-    match transports {
-        Transports::Network => network(keypair, behaviour),
-        Transports::Memory => memory(keypair, behaviour),
-    }
+    let transport = match transports {
+        Transports::Network => network(keypair)?,
+        Transports::Memory => memory(keypair)?,
+    };
+    let budget = budget.clone();
+    let counted = transport.map(move |(peer, muxer), _| {
+        let counted = Counted::new(muxer, peer, budget);
+        (peer, StreamMuxerBox::new(counted))
+    });
+    let counted = TransportTimeout::new(counted, MAKING).boxed();
+    let config = config(Config::with_tokio_executor());
+    let me = keypair.public().to_peer_id();
+    Ok(Swarm::new(counted, behaviour, me, config))
 }
 
-fn network(keypair: &Keypair, behaviour: Behaviour) -> Result<Swarm<Behaviour>, TransportError> {
-    let builder = SwarmBuilder::with_existing_identity(keypair.clone())
-        .with_tokio()
-        .with_tcp(
-            tcp::Config::default().nodelay(true),
-            // Noise first: never slower than TLS in our measurements, and every libp2p speaks it.
-            (noise::Config::new, tls::Config::new),
-            muxer,
-        )
-        .map_err(TransportError::of)?
-        .with_quic_config(|mut config| {
-            config.max_concurrent_stream_limit = 1024;
-            config.max_idle_timeout = 30_000;
-            config.keep_alive_interval = Duration::from_secs(10);
-            config
-        });
-    Ok(builder
-        .with_behaviour(|_| behaviour)
-        .unwrap_or_else(|never| match never {})
-        .with_swarm_config(config)
-        .build())
+fn network(keypair: &Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, TransportError> {
+    let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
+        .upgrade(upgrade::Version::V1Lazy)
+        .authenticate(Security::new(keypair)?)
+        .multiplex(muxer())
+        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
+    let mut config = quic::Config::new(keypair);
+    config.max_concurrent_stream_limit = 1024;
+    config.max_idle_timeout = 30_000;
+    config.keep_alive_interval = Duration::from_secs(10);
+    let quic = quic::tokio::Transport::new(config)
+        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
+    Ok(OrTransport::new(quic, tcp)
+        .map(|either, _| match either {
+            Either::Left(secured) | Either::Right(secured) => secured,
+        })
+        .boxed())
 }
 
-fn memory(keypair: &Keypair, behaviour: Behaviour) -> Result<Swarm<Behaviour>, TransportError> {
+fn memory(keypair: &Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, TransportError> {
     let noise = noise::Config::new(keypair).map_err(TransportError::of)?;
-    let transport = memory::Memory::default()
+    Ok(memory::Memory::default()
         .upgrade(upgrade::Version::V1Lazy)
         .authenticate(noise)
         .multiplex(muxer())
-        .boxed();
-    let config = config(Config::with_tokio_executor());
-    let me = keypair.public().to_peer_id();
-    Ok(Swarm::new(transport, behaviour, me, config))
+        .boxed())
 }
 
 fn muxer() -> yamux::Config {

@@ -4,7 +4,11 @@
 mod calls;
 #[path = "it/connections.rs"]
 mod connections;
+#[path = "it/hostile.rs"]
+mod hostile;
 #[path = "it/node.rs"]
 mod node;
 #[path = "it/streams.rs"]
 mod streams;
+#[path = "it/vanished.rs"]
+mod vanished;

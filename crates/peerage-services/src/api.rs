@@ -3,11 +3,15 @@
 //! Field names are stable: scripts read them, and the OpenAPI document is made from these types. Keys,
 //! DIDs, addresses and times are text here; whoever needs them as values parses them.
 
+mod limits;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
+
+pub use limits::{InUse, LimitsView, PeerLimitsView, RefusedView};
 
 /// How long a tool call may take when the caller does not say, in seconds.
 pub const DEFAULT_CALL_TIMEOUT_S: u64 = 60;
@@ -51,6 +55,12 @@ pub struct NodeStatus {
     pub shares: Vec<ShareView>,
     /// How multicast DNS fares, per interface; empty when it is off.
     pub mdns: Vec<MdnsView>,
+    /// What peers may use of the node, what they use, and what they were refused.
+    #[serde(default)]
+    pub limits: LimitsView,
+    /// What the node's owner should know, a sentence each: that its store was damaged, and what was lost.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 /// How to reach a running node: the file `node.json` in its folder, written when the local API answers and

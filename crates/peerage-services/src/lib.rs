@@ -9,6 +9,7 @@ pub mod card;
 pub mod context;
 pub mod failure;
 pub mod gate;
+pub mod limit;
 pub mod mcp;
 pub mod members;
 pub mod peers;

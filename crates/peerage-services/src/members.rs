@@ -21,6 +21,7 @@ use peerage_core::{
     problem::Problem,
 };
 use peerage_mesh::{Book, book};
+use tokio::sync::Notify;
 
 use self::held::Membership;
 pub use self::{
@@ -58,6 +59,8 @@ struct Inner {
     book: Book,
     known: RwLock<Known>,
     admission: Mutex<()>,
+    /// Told when this node holds a grant more.
+    more: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -169,6 +172,7 @@ impl Members {
             book: book.clone(),
             known: RwLock::new(known),
             admission: Mutex::default(),
+            more: Notify::new(),
         }));
         members.renew_own()?;
         Ok(members)
@@ -186,6 +190,12 @@ impl Members {
     /// verified still holds for as long as it is valid.
     pub fn gone(&self, peer: &PeerId) {
         self.write().chains.remove(peer);
+    }
+
+    /// Forgets what peers have shown that are no longer connected: whoever falls behind with the book does
+    /// not hear of each that went.
+    pub fn keep(&self, connected: impl Fn(&PeerId) -> bool) {
+        self.write().chains.retain(|peer, _| connected(peer));
     }
 
     fn consider(&self, peer: PeerId, chains: &[Chain]) {

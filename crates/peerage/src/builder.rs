@@ -3,7 +3,7 @@
 use std::{future::Future, net::SocketAddr, path::PathBuf};
 
 use peerage_core::{Multiaddr, problem::Problem};
-use peerage_mesh::Transports;
+use peerage_mesh::{Limits, Transports};
 use peerage_services::{api::ShareRequest, mcp::functions::FunctionServer};
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
@@ -62,6 +62,13 @@ impl Builder {
     #[must_use]
     pub fn identity(mut self, source: IdentitySource) -> Self {
         self.config.identity = source;
+        self
+    }
+
+    /// What peers may use. Default: as fits this machine's memory.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.config.limits.peers = limits;
         self
     }
 

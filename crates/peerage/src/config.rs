@@ -14,6 +14,16 @@
 //! | `[mcp] all_tools` | `false` | list every tool, however many there are |
 //! | `[limits] request_timeout` | `60s` | deadline of a call, extended while progress flows |
 //! | `[limits] session_idle` | `15m` | when the child of an idle MCP session is ended |
+//! | `[limits] bytes_in_flight` | an eighth of the memory, at least `128MiB` | bytes of peers' calls that the node holds, in all |
+//! | `[limits] connections` | one for each MiB of that, 128 to 4096 | connections, in all |
+//! | `[limits] streams` | one for each 256 KiB of that, 256 to 16384 | streams that peers have open, in all |
+//! | `[limits] connections_per_second` | 64 | connections that one address may make; twice as many at once |
+//! | `[limits.member] streams` | 512 | streams that a member or trusted peer has open |
+//! | `[limits.member] bytes_in_flight` | half of what is for all, at most `512MiB` | bytes of its calls |
+//! | `[limits.member] calls_per_second` | 50000 | calls it makes, and streams it opens; twice as many at once |
+//! | `[limits.stranger] streams` | 32 | streams that any other peer has open |
+//! | `[limits.stranger] bytes_in_flight` | `8MiB` | bytes of its calls |
+//! | `[limits.stranger] calls_per_second` | 50 | calls it makes, and streams it opens; twice as many at once |
 //!
 //! The environment has `PEERAGE_NAME`, `PEERAGE_API`, `PEERAGE_LISTEN` and `PEERAGE_PEERS` (with commas between
 //! multiaddrs), `PEERAGE_MDNS`, `PEERAGE_DESCRIPTION` and `PEERAGE_ALL_TOOLS`. Lists of peers and shares add
@@ -23,15 +33,16 @@ mod duration;
 mod file;
 mod identity;
 mod layer;
+mod limits;
 mod origin;
 mod share;
+mod size;
 
 use std::{
     collections::BTreeMap,
     ffi::OsString,
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use peerage_core::{Multiaddr, address::Address, problem::Problem};
@@ -41,19 +52,17 @@ use serde_json::Value;
 pub use self::{
     duration::{DurationError, format_duration, parse_duration},
     identity::{IdentitySource, Phrase, SeedFileError, read_seed},
-    layer::{Environment, Layer, LimitsLayer, McpLayer, PeerEntry, ShareEntry},
+    layer::{Environment, Layer, McpLayer, PeerEntry, ShareEntry},
+    limits::{DEFAULT_REQUEST_TIMEOUT, DEFAULT_SESSION_IDLE, Limits, LimitsLayer, PeerLimitsLayer},
     origin::{Origin, Setting},
     share::{ShareError, parse_share, share_target},
+    size::{SizeError, format_size, parse_size},
 };
 
 /// Name of the file under the home.
 pub const FILE_NAME: &str = "peerage.toml";
 /// Port of the local API.
 pub const DEFAULT_API_PORT: u16 = 7337;
-/// Deadline of a call.
-pub const DEFAULT_REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
-/// When the child of an idle MCP session is ended.
-pub const DEFAULT_SESSION_IDLE: Duration = Duration::from_secs(15 * 60);
 /// The most characters of a node's name.
 pub const MAX_NAME: usize = 63;
 
@@ -80,7 +89,7 @@ pub struct Config {
     pub shares: Vec<ShareRequest>,
     /// How the aggregated MCP server lists tools.
     pub mcp: McpConfig,
-    /// Deadlines.
+    /// How long things may take, and what peers may use.
     pub limits: Limits,
     /// Where the node's key comes from.
     pub identity: IdentitySource,
@@ -97,24 +106,6 @@ pub struct McpConfig {
     pub pinned: Vec<String>,
     /// List every tool, however many there are.
     pub all_tools: bool,
-}
-
-/// Deadlines of a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Deadline of a call, extended while progress flows.
-    pub request_timeout: Duration,
-    /// When the child of an idle MCP session is ended.
-    pub session_idle: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            request_timeout: DEFAULT_REQUEST_TIMEOUT,
-            session_idle: DEFAULT_SESSION_IDLE,
-        }
-    }
 }
 
 /// Why a configuration cannot be used.
@@ -255,18 +246,8 @@ impl Config {
         let mcp = layer.mcp.unwrap_or_default();
         slots.put("mcp.pinned", mcp.pinned, &mut self.mcp.pinned);
         slots.put("mcp.all_tools", mcp.all_tools, &mut self.mcp.all_tools);
-        let limits = layer.limits.unwrap_or_default();
-        let timeout = limits.request_timeout;
-        slots.put(
-            "limits.request_timeout",
-            timeout,
-            &mut self.limits.request_timeout,
-        );
-        slots.put(
-            "limits.session_idle",
-            limits.session_idle,
-            &mut self.limits.session_idle,
-        );
+        self.limits
+            .apply(layer.limits.unwrap_or_default(), &mut slots);
         slots.put("identity", layer.identity, &mut self.identity);
         if !layer.peers.is_empty() {
             slots.origins.insert("peers".to_owned(), origin("peers"));
@@ -317,16 +298,9 @@ impl Config {
             self.setting("peers", text(&self.peers)),
             self.setting("mcp.pinned", self.mcp.pinned.clone()),
             self.setting("mcp.all_tools", self.mcp.all_tools),
-            self.setting(
-                "limits.request_timeout",
-                format_duration(self.limits.request_timeout),
-            ),
-            self.setting(
-                "limits.session_idle",
-                format_duration(self.limits.session_idle),
-            ),
-            self.setting("identity", self.identity.to_string()),
         ];
+        settings.extend(self.limits.settings(|key, value| self.setting(key, value)));
+        settings.push(self.setting("identity", self.identity.to_string()));
         for share in &self.shares {
             settings.push(self.setting(&format!("shares.{}", share.name), share_target(share)));
         }

@@ -25,6 +25,7 @@ pub(crate) fn mdns(ctx: &Context, config: &Config) -> MdnsStatus {
         return Arc::new(Vec::new);
     }
     let mut wishes = mdns::Config::new(ctx.me(), ctx.identity.did().to_string(), &config.name);
+    wishes.budget = Some(ctx.mesh.budget().clone());
     // A node that only this machine can reach is of no use to others, and neither are they to it.
     if !config.listen.is_empty() && config.listen.iter().all(is_loopback) {
         wishes.interfaces = Interfaces::Loopback;

@@ -348,6 +348,7 @@ fn mesh_config(
         listen: config.listen.clone(),
         peers,
         agent: AGENT.to_owned(),
+        limits: config.limits.peers,
         transports,
     })
 }

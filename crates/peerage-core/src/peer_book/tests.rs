@@ -119,3 +119,39 @@ fn a_long_cause_is_cut_at_a_character() {
     let kept = book.get(&peer(2)).unwrap().last_error.clone().unwrap();
     assert!(kept.len() <= MAX_TEXT);
 }
+
+#[test]
+fn cards_of_invented_keys_are_bounded_and_members_keep_theirs() {
+    let mut book = PeerBook::new(peer(1), 7);
+    let card = |n: u32| {
+        let identity = crate::Identity::from_secret([u8::try_from(n).unwrap(); 32]);
+        let filler = "x".repeat(crate::card::MAX_CARD_BYTES - 4096);
+        let content = crate::card::CardContent {
+            name: "big".to_owned(),
+            metadata: [("filler".to_owned(), filler.into())].into_iter().collect(),
+            ..crate::card::CardContent::default()
+        };
+        let card = Card::issue(&identity, content, START.as_secs(), START.as_secs() + 60).unwrap();
+        (identity.peer_id(), PeerEvent::CardAccepted(Arc::new(card)))
+    };
+    let (member, event) = card(100);
+    book.apply(member, PeerEvent::Related(Relation::Member), START);
+    book.apply(member, event, START);
+    for n in 0..50 {
+        let (stranger, event) = card(n);
+        book.apply(stranger, event, START + Duration::from_secs(n.into()));
+        assert!(
+            book.get(&stranger).unwrap().card.is_some(),
+            "the latest is kept"
+        );
+    }
+    let held = |relation| {
+        let of = book.iter().filter(|(_, r)| r.relation == relation);
+        of.filter_map(|(_, r)| r.card.as_ref())
+            .map(|card| card.bytes().len())
+            .sum::<usize>()
+    };
+    assert!(held(Relation::Stranger) <= MAX_STRANGERS_CARDS);
+    assert!(held(Relation::Stranger) > MAX_STRANGERS_CARDS / 2);
+    assert!(held(Relation::Member) > 0);
+}

@@ -120,7 +120,7 @@ async fn whoever_holds_a_name_grants_below_it_and_nothing_else() {
             "{path} {rights}"
         );
     }
-    let refused = give(&c, gift(&b, below(&a, "c/x"), &["call"], 600)).await;
+    let refused = give(&c, gift(&b, below(&a, "node-c/bot"), &["call"], 600)).await;
     assert_eq!(
         refused.unwrap_err().code,
         "may_not_grant",
@@ -239,7 +239,7 @@ async fn a_stranger_takes_a_grant_by_hand_and_is_a_member() {
         lab.place("b").knowing(&home).start().await,
     );
     introduced(&[&a, &b]).await;
-    let partner = below(&a, "partners/b");
+    let partner = below(&a, "partners/bob");
     let given = give(&a, gift(&b, partner.clone(), &["be", "call"], 600))
         .await
         .unwrap();

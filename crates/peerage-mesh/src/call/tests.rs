@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use tower::service_fn;
 
 use super::CallError;
-use crate::{Book, Inbound, Mesh, MeshConfig, PeerStream, Tasks, Transports};
+use crate::{Book, Inbound, Limits, Mesh, MeshConfig, PeerStream, Tasks, Transports};
 
 /// What a test waits for at the most; reached only when it fails.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -23,6 +23,7 @@ fn mesh(secret: u8, peers: Vec<(PeerId, Multiaddr)>) -> (Mesh, Inbound, Tasks) {
         listen: vec!["/memory/0".parse().unwrap()],
         peers,
         agent: "test/0".into(),
+        limits: Limits::default().alike(),
         transports: Transports::Memory,
         protocols: Vec::new(),
     };

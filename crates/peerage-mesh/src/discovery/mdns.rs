@@ -30,7 +30,10 @@ use self::{
     records::Profile,
     worker::{Inputs, Outputs, Worker},
 };
-use crate::Tasks;
+use crate::{
+    Tasks,
+    limits::{Budget, Cause},
+};
 
 pub use self::message::{Announced, DecodeError, MAX_PACKET, Packet, Query, decode};
 
@@ -55,6 +58,8 @@ pub struct Config {
     pub query_interval: Duration,
     /// For how long others may believe what this node says of itself; counted in whole seconds.
     pub ttl: Duration,
+    /// Where it is counted what was refused; nowhere by default.
+    pub budget: Option<Budget>,
 }
 
 impl Config {
@@ -68,6 +73,13 @@ impl Config {
             interfaces: Interfaces::All,
             query_interval: Duration::from_secs(10),
             ttl: Duration::from_secs(120),
+            budget: None,
+        }
+    }
+
+    fn refused(&self, cause: Cause, times: u64) {
+        if let Some(budget) = &self.budget {
+            budget.count(cause, times);
         }
     }
 }

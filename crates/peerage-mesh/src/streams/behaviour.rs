@@ -5,6 +5,7 @@ use std::{
     convert::Infallible,
     sync::Arc,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use libp2p::{
@@ -16,18 +17,27 @@ use libp2p::{
     },
 };
 use peerage_core::dial;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    time::Instant,
+};
 
 use super::{
     Line, Link, MAX_OPENING, MAX_OUTBOUND, Protocol, Streams,
     handler::{Handler, Keep},
 };
+use crate::limits::Budget;
+
+/// How far apart two connections may come up that both sides have dialled at once. One that comes later
+/// was made by a peer that holds the other for lost.
+const SAME_MOMENT: Duration = Duration::from_secs(5);
 
 /// See the module's page.
 #[derive(Debug)]
 pub(crate) struct Behaviour {
     streams: Streams,
     protocols: Arc<[Protocol]>,
+    budget: Budget,
     connections: HashMap<PeerId, Vec<Connection>>,
     unwanted: HashSet<PeerId>,
     me: Option<PeerId>,
@@ -38,15 +48,17 @@ pub(crate) struct Behaviour {
 #[derive(Debug)]
 struct Connection {
     id: ConnectionId,
+    since: Instant,
     outbound: bool,
     link: Link,
 }
 
 impl Behaviour {
-    pub(super) fn new(streams: Streams, protocols: Arc<[Protocol]>) -> Self {
+    pub(super) fn new(streams: Streams, protocols: Arc<[Protocol]>, budget: Budget) -> Self {
         Self {
             streams,
             protocols,
+            budget,
             connections: HashMap::new(),
             unwanted: HashSet::new(),
             me: None,
@@ -73,19 +85,23 @@ impl Behaviour {
         }
     }
 
-    /// The connection to a peer that is used.
+    /// The connection to a peer that is used: of those that came up last, at about the same moment.
     pub(crate) fn used(&self, peer: &PeerId) -> Option<ConnectionId> {
         let mine = self.me.is_some_and(|me| dial::dials_first(&me, peer));
-        let connections = self.connections.get(peer)?.iter().enumerate();
+        let connections = self.connections.get(peer)?;
+        let latest = connections.last()?.since;
         connections
+            .iter()
+            .enumerate()
+            .filter(|(_, c)| latest.duration_since(c.since) < SAME_MOMENT)
             .max_by_key(|(position, c)| (c.outbound == mine, *position))
             .map(|(_, connection)| connection.id)
     }
 
     /// Chooses the one connection that new streams go over. Of two that were dialled from both sides
-    /// at the same moment, both peers keep the one of the smaller id; of two dialled from one side,
-    /// the later, for the earlier may be the dead half of a network that has changed. The others close
-    /// as soon as what runs on them has ended.
+    /// at the same moment, both peers keep the one of the smaller id; of two dialled from one side or at
+    /// different moments, the later, for the earlier may be the dead half of a network that has changed,
+    /// or of a peer that was killed and is back. The others close as soon as what runs on them has ended.
     fn choose(&mut self, peer: PeerId) {
         let used = self.used(&peer);
         let wanted = !self.unwanted.contains(&peer);
@@ -122,13 +138,15 @@ impl Behaviour {
             line: line.clone(),
             connections: 1,
         };
-        self.connections
-            .entry(peer)
-            .or_default()
-            .push(Connection { id, outbound, link });
+        self.connections.entry(peer).or_default().push(Connection {
+            id,
+            since: Instant::now(),
+            outbound,
+            link,
+        });
         Handler::new(
             peer,
-            self.streams.clone(),
+            self.budget.clone(),
             self.protocols.clone(),
             wishes,
             line,
@@ -217,3 +235,6 @@ impl NetworkBehaviour for Behaviour {
         Poll::Pending
     }
 }
+
+#[cfg(test)]
+mod tests;

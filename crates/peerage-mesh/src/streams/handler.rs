@@ -3,7 +3,7 @@
 use std::{
     convert::Infallible,
     future::{Ready, ready},
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -16,9 +16,10 @@ use libp2p::{
     },
 };
 use peerage_core::PeerId;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
-use super::{Line, MAX_INBOUND, OPEN_TIMEOUT, Open, OpenError, PeerStream, Protocol, Streams};
+use super::{Line, OPEN_TIMEOUT, Open, OpenError, PeerStream, Protocol};
+use crate::limits::{Budget, Cause, Standing};
 
 /// Protocols of a peer that are remembered.
 const MAX_SPOKEN: usize = 256;
@@ -36,10 +37,10 @@ pub(crate) enum Keep {
 #[derive(Debug)]
 pub(crate) struct Handler {
     peer: PeerId,
-    streams: Streams,
+    budget: Budget,
+    standing: Arc<Standing>,
     protocols: Arc<[Protocol]>,
     opens: mpsc::Receiver<Open>,
-    inbound: Arc<Semaphore>,
     line: Line,
     /// What the peer has said that it speaks: tells "busy" from "does not speak it". Nothing is taken
     /// back, for whoever is busy says that it no longer speaks the protocol.
@@ -50,17 +51,17 @@ pub(crate) struct Handler {
 impl Handler {
     pub(super) fn new(
         peer: PeerId,
-        streams: Streams,
+        budget: Budget,
         protocols: Arc<[Protocol]>,
         opens: mpsc::Receiver<Open>,
         line: Line,
     ) -> Self {
         Self {
             peer,
-            streams,
+            standing: budget.standing(peer),
+            budget,
             protocols,
             opens,
-            inbound: Arc::new(Semaphore::new(MAX_INBOUND)),
             line,
             spoken: Vec::new(),
             keep: Keep::Up,
@@ -69,15 +70,14 @@ impl Handler {
 
     fn arrived(&self, protocol: &StreamProtocol, stream: Stream) {
         let queue = self.protocols.iter().find(|p| p.name == *protocol);
-        let place = self.inbound.clone().try_acquire_owned();
-        if let (Some(Protocol { queue, .. }), Ok(place)) = (queue, place) {
-            let stream = PeerStream::new(stream, &self.line, place);
+        if let Some(Protocol { queue, .. }) = queue {
+            let stream = PeerStream::new(stream, &self.line, None);
             if queue.try_send((self.peer, stream)).is_ok() {
                 return;
             }
         }
         // Dropping the stream resets it, so that the other side hears of it at once.
-        self.streams.refused.fetch_add(1, Ordering::Relaxed);
+        self.budget.refused(self.peer, Cause::Queue);
         tracing::debug!(peer = %self.peer, %protocol, "refused a stream: no room");
     }
 
@@ -112,7 +112,7 @@ impl ConnectionHandler for Handler {
     type OutboundOpenInfo = Waiting;
 
     fn listen_protocol(&self) -> SubstreamProtocol<Offer> {
-        let free = self.inbound.available_permits() > 0;
+        let free = !self.standing.is_full();
         let open = self
             .protocols
             .iter()

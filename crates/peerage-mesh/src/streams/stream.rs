@@ -26,11 +26,12 @@ pub struct PeerStream {
     /// the end of the connection is heard of here.
     /// Once for each direction, for those may be polled by two tasks.
     ended: [Pin<Box<WaitForCancellationFutureOwned>>; 2],
-    _place: OwnedSemaphorePermit,
+    /// Of a stream that this side opened. Those of the other side are counted below, by the transport.
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl PeerStream {
-    pub(super) fn new(stream: Stream, line: &Line, place: OwnedSemaphorePermit) -> Self {
+    pub(super) fn new(stream: Stream, line: &Line, place: Option<OwnedSemaphorePermit>) -> Self {
         Self {
             stream,
             line: line.clone(),

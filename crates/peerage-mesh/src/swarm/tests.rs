@@ -8,7 +8,7 @@ use tokio::{task::JoinSet, time::timeout};
 use tower::service_fn;
 
 use super::Command;
-use crate::{Book, Mesh, MeshConfig, Tasks, Transports};
+use crate::{Book, Limits, Mesh, MeshConfig, Tasks, Transports};
 
 /// What a test waits for at the most; reached only when it fails.
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -30,6 +30,7 @@ fn node(secret: u8, listen: &str, peers: Vec<(PeerId, peerage_core::Multiaddr)>)
         listen: vec![listen.parse().unwrap()],
         peers,
         agent: "test/0".into(),
+        limits: Limits::default().alike(),
         transports: Transports::Network,
         protocols: Vec::new(),
     };

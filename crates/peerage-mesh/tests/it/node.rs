@@ -6,7 +6,9 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Empty, Full};
 use peerage_core::{Identity, Multiaddr, PeerId, peer_book::PeerBook};
-use peerage_mesh::{Body, Book, Change, Inbound, Mesh, MeshConfig, Origin, Tasks, Transports};
+use peerage_mesh::{
+    Body, Book, Change, Inbound, Limits, Mesh, MeshConfig, Origin, Tasks, Transports,
+};
 use tokio::sync::broadcast::error::RecvError;
 use tower::Service;
 
@@ -44,6 +46,17 @@ impl Node {
         peers: &[&Self],
         protocols: &[(&str, usize)],
     ) -> (Self, Inbound) {
+        let limits = Limits::default().alike();
+        Self::start_limited((secret, limits), listen, peers, protocols).await
+    }
+
+    /// Starts such a node that gives its peers only so much.
+    pub(crate) async fn start_limited(
+        (secret, limits): (u8, Limits),
+        listen: &str,
+        peers: &[&Self],
+        protocols: &[(&str, usize)],
+    ) -> (Self, Inbound) {
         let identity = Identity::from_secret([secret; 32]);
         let book = Book::new(PeerBook::new(identity.peer_id(), u64::from(secret)));
         let tasks = Tasks::new();
@@ -61,6 +74,7 @@ impl Node {
             listen: vec![listen],
             peers: named,
             agent: "test/0".into(),
+            limits,
             identity: identity.clone(),
             protocols: protocols
                 .iter()

@@ -1,7 +1,8 @@
 use futures::{AsyncReadExt, AsyncWriteExt};
 use peerage_core::{Identity, peer_book::PeerBook};
 use peerage_mesh::{
-    Book, CallError, Mesh, MeshConfig, OpenError, ProtocolError, StartError, Tasks, Transports,
+    Book, CallError, Limits, Mesh, MeshConfig, OpenError, ProtocolError, StartError, Tasks,
+    Transports,
 };
 use tokio::time::timeout;
 
@@ -76,6 +77,7 @@ async fn a_protocol_that_cannot_be_accepted_stops_the_start() {
             listen: vec!["/memory/0".parse().unwrap()],
             peers: Vec::new(),
             agent: "test/0".into(),
+            limits: Limits::default().alike(),
             transports: Transports::Memory,
             protocols: protocols
                 .iter()

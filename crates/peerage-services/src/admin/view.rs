@@ -1,5 +1,7 @@
 //! How the local API shows what the node knows.
 
+mod limits;
+
 use peerage_core::{
     Multiaddr, PeerId,
     did::Did,
@@ -52,6 +54,15 @@ pub(super) fn status(local: &Local) -> NodeStatus {
         }),
         shares: ctx.shares.all().iter().map(|s| share(s)).collect(),
         mdns: (local.mdns)(),
+        limits: limits::limits(&ctx.mesh),
+        warnings: warnings(ctx),
+    }
+}
+
+fn warnings(ctx: &Context) -> Vec<String> {
+    match ctx.store.damages() {
+        Ok(damages) => damages.iter().map(ToString::to_string).collect(),
+        Err(error) => vec![error.to_string()],
     }
 }
 

@@ -2,18 +2,22 @@
 //! connected peers when this node's card has changed.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use axum::body::Body;
 use futures::{StreamExt, stream};
-use http::{Request, header::CONTENT_TYPE};
-use peerage_core::{PeerId, peer_book::PeerEvent};
+use http::{
+    Request,
+    header::{CONNECTION, CONTENT_TYPE},
+};
+use peerage_core::{PeerId, card::Card, peer_book::PeerEvent};
 use peerage_mesh::Change;
 use tokio::{sync::broadcast::error::RecvError, time::timeout};
 
-use super::TELL_PATH;
+use super::{ONCE, TELL_PATH};
 use crate::{context::Context, members::unix_now};
 
 /// Introductions under way at once.
@@ -40,10 +44,14 @@ pub async fn run(ctx: Context) {
 /// When a failed introduction is tried again, and after how many failures.
 type Failed = HashMap<PeerId, (u32, Instant)>;
 
+/// The card that each peer has been told of. One for all that may see the same.
+type Told = HashMap<PeerId, Arc<Card>>;
+
 async fn introduce(ctx: &Context) {
     let mut changes = ctx.mesh.book().watch();
     let mut tick = tokio::time::interval(TICK);
     let mut failed = Failed::new();
+    let mut connected = HashSet::new();
     loop {
         tokio::select! {
             change = changes.recv() => match change {
@@ -51,35 +59,53 @@ async fn introduce(ctx: &Context) {
                     ctx.introductions.forget(&peer);
                     ctx.members.gone(&peer);
                     failed.remove(&peer);
+                    connected.remove(&peer);
                 }
                 Ok(Change { peer, event: PeerEvent::Connected { .. } }) => {
+                    // Another connection took the place of the one before: the peer may have been
+                    // started again meanwhile, and then knows nothing of what it was shown.
+                    let replaced = !connected.insert(peer);
                     let ctx = ctx.clone();
                     ctx.tasks.clone().spawn("introduce", async move {
                         // What went wrong stands in the book.
-                        let _ = ctx.introductions.ensure(&ctx, peer).await;
+                        let _ = if replaced {
+                            ctx.introductions.again(&ctx, peer).await
+                        } else {
+                            ctx.introductions.ensure(&ctx, peer).await
+                        };
                     });
                 }
                 Ok(_) => {}
                 Err(RecvError::Lagged(_)) => tick.reset_immediately(),
                 Err(RecvError::Closed) => return,
             },
-            _ = tick.tick() => retry(ctx, &mut failed).await,
+            _ = tick.tick() => {
+                connected.retain(|peer| ctx.mesh.is_connected(peer));
+                retry(ctx, &mut failed).await;
+            }
         }
     }
 }
 
 /// Introduces this node where that has failed, and where a card is about to expire.
 async fn retry(ctx: &Context, failed: &mut Failed) {
-    let renew_at = unix_now() + RENEW;
+    let now = unix_now();
     let connected: Vec<(PeerId, bool)> = ctx.mesh.book().read(|book| {
         book.iter()
             .filter(|(_, record)| record.link.is_some())
             .map(|(peer, record)| {
                 let card = record.card.as_ref();
-                (*peer, card.is_some_and(|card| card.expires() < renew_at))
+                (
+                    *peer,
+                    card.is_some_and(|card| card.expires() < now + renew_before(card)),
+                )
             })
             .collect()
     });
+    let up: HashSet<PeerId> = connected.iter().map(|(peer, _)| *peer).collect();
+    ctx.introductions.keep(|peer| up.contains(peer));
+    ctx.members.keep(|peer| up.contains(peer));
+    failed.retain(|peer, _| up.contains(peer));
     let mut due = Vec::new();
     for (peer, expiring) in connected {
         let waits = failed
@@ -108,12 +134,17 @@ async fn retry(ctx: &Context, failed: &mut Failed) {
     }
 }
 
+/// How long before a card expires it is asked for again, seconds: [`RENEW`], or a third of a short life.
+fn renew_before(card: &Card) -> u64 {
+    RENEW.min((card.expires() - card.issued()) / 3)
+}
+
 /// Tells every introduced peer whose view of this node's card has changed.
 async fn tell(ctx: &Context) {
     let mut shares = ctx.shares.changes();
     let mut listening = ctx.mesh.listening();
     let mut changes = ctx.mesh.book().watch();
-    let mut told: HashMap<PeerId, Vec<u8>> = HashMap::new();
+    let mut told: Told = HashMap::new();
     let mut tick = tokio::time::interval(TELL_AGAIN);
     loop {
         tokio::select! {
@@ -137,28 +168,27 @@ async fn tell(ctx: &Context) {
     }
 }
 
-async fn tell_all(ctx: &Context, told: &mut HashMap<PeerId, Vec<u8>>) {
+async fn tell_all(ctx: &Context, told: &mut Told) {
     let connected: Vec<PeerId> = ctx.mesh.book().read(|book| {
         book.iter()
             .filter(|(_, record)| record.link.is_some() && record.card.is_some())
             .map(|(peer, _)| *peer)
             .collect()
     });
-    let news: Vec<(PeerId, Vec<u8>)> = connected
+    let news: Vec<(PeerId, Arc<Card>)> = connected
         .into_iter()
         .filter_map(|peer| {
             let card = ctx.introductions.own.for_peer(ctx, Some(peer));
             let card = card
                 .inspect_err(|problem| tracing::error!(%problem, "this node has no card"))
                 .ok()?;
-            let json = card.bytes().to_vec();
-            (told.get(&peer) != Some(&json)).then_some((peer, json))
+            (told.get(&peer) != Some(&card)).then_some((peer, card))
         })
         .collect();
     let results: Vec<_> = stream::iter(news)
-        .map(|(peer, json)| async move {
-            let told = timeout(TELL_DEADLINE, tell_one(ctx, peer, json.clone())).await;
-            matches!(told, Ok(true)).then_some((peer, json))
+        .map(|(peer, card)| async move {
+            let told = timeout(TELL_DEADLINE, tell_one(ctx, peer, &card)).await;
+            matches!(told, Ok(true)).then_some((peer, card))
         })
         .buffer_unordered(AT_ONCE)
         .collect()
@@ -166,17 +196,20 @@ async fn tell_all(ctx: &Context, told: &mut HashMap<PeerId, Vec<u8>>) {
     told.extend(results.into_iter().flatten());
 }
 
-async fn tell_one(ctx: &Context, peer: PeerId, json: Vec<u8>) -> bool {
+async fn tell_one(ctx: &Context, peer: PeerId, card: &Card) -> bool {
     let request = Request::post(TELL_PATH)
         .header(CONTENT_TYPE, "application/json")
-        .body(Body::from(json))
+        .header(CONNECTION, ONCE)
+        .body(Body::from(card.bytes().to_vec()))
         .expect("the parts are valid");
     match ctx.call_unintroduced(peer, request).await {
         Ok(response) if response.status().is_success() => true,
-        Ok(response) => {
-            tracing::warn!(%peer, status = %response.status(), "a peer refused this node's card");
-            false
+        // It was told; it may be no Peerage node at all. A later card is told again.
+        Ok(response) if response.status().is_client_error() => {
+            tracing::debug!(%peer, status = %response.status(), "a peer refused this node's card");
+            true
         }
+        Ok(_) => false,
         Err(problem) => {
             tracing::debug!(%peer, %problem, "a peer could not be told of this node's card");
             false

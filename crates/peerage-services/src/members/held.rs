@@ -170,6 +170,7 @@ impl Members {
             .put(Table::Grants, &root.to_string(), &membership)?;
         known.meshes.insert(root, membership);
         drop(known);
+        self.0.more.notify_one();
         // Peers have shown grants of this mesh before, when they meant nothing here.
         let chains = self.read().chains.clone();
         for (peer, chains) in chains {
@@ -208,6 +209,11 @@ impl Members {
             }
         }
         (due, next.map(Duration::from_secs))
+    }
+
+    /// Returns when this node holds a grant more than when it was last asked.
+    pub async fn holds_more(&self) {
+        self.0.more.notified().await;
     }
 
     /// Forgets what this node holds that rests on a link that was revoked.

@@ -150,7 +150,9 @@ async fn keep_renewed(ctx: &Context) {
                 Err(problem) => tracing::warn!(%from, %problem, "a grant is not renewed yet"),
             }
         }
-        tokio::time::sleep(next.unwrap_or(AGAIN).min(AGAIN)).await;
+        // A grant that is new may be due earlier than those there were.
+        let news = ctx.members.holds_more();
+        let _ = timeout(next.unwrap_or(AGAIN).min(AGAIN), news).await;
     }
 }
 
@@ -158,21 +160,27 @@ async fn tell_those_who_come(ctx: &Context) {
     let mut changes = ctx.mesh.book().watch();
     loop {
         match changes.recv().await {
-            Ok(Change {
-                peer,
-                event: PeerEvent::Related(Relation::Member),
-            }) => {
+            Ok(Change { peer, event: PeerEvent::Connected { .. } | PeerEvent::Related(_) }) => {
                 let ctx = ctx.clone();
-                ctx.tasks.clone().spawn("tell revocations", async move {
-                    match ctx.members.revocations() {
-                        Ok(all) => tell_one(&ctx, peer, &all).await,
-                        Err(error) => tracing::error!(%error, "revocations cannot be read"),
-                    }
-                });
+                ctx.tasks
+                    .clone()
+                    .spawn("tell revocations", async move { tell_all(&ctx, peer).await });
             }
             Ok(_) | Err(RecvError::Lagged(_)) => {}
             Err(RecvError::Closed) => return,
         }
+    }
+}
+
+/// Tells a member all that is revoked. A call begins with an introduction, so it knows who tells.
+async fn tell_all(ctx: &Context, peer: PeerId) {
+    let record = ctx.mesh.book().get(&peer);
+    if record.is_none_or(|record| record.relation != Relation::Member) {
+        return;
+    }
+    match ctx.members.revocations() {
+        Ok(all) => tell_one(ctx, peer, &all).await,
+        Err(error) => tracing::error!(%error, "revocations cannot be read"),
     }
 }
 

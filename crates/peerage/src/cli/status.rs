@@ -1,8 +1,14 @@
 //! `peerage status`: the running node.
 
-use peerage_services::api::NodeStatus;
+use std::collections::BTreeMap;
+
+use peerage_services::api::{InUse, LimitsView, NodeStatus};
 
 use super::{Context, Failure, output::Output, share};
+
+const MIB: u64 = 1024 * 1024;
+/// Peers that were refused something, shown at the most; `--json` has all that are kept.
+const REFUSED_PEERS: usize = 5;
 
 pub(crate) async fn run(context: &Context) -> Result<(), Failure> {
     let status: NodeStatus = context.client().await?.get("/api/v1/node").await?;
@@ -30,6 +36,8 @@ pub(crate) fn render(output: &Output, status: &NodeStatus) -> String {
         ("api", status.api.clone()),
         ("listen", listen(status)),
         ("mdns", mdns.join("\n")),
+        ("in use", in_use(&status.limits)),
+        ("refused", refused(&status.limits)),
         (
             "peers",
             format!("{} connected, {} known", peers.connected, peers.known),
@@ -43,12 +51,55 @@ pub(crate) fn render(output: &Output, status: &NodeStatus) -> String {
                 status.version
             ),
         ),
+        ("warning", status.warnings.join("\n")),
     ]);
     if !status.shares.is_empty() {
         text.push_str("\n\n");
         text.push_str(&share::render(output, &status.shares));
     }
     text
+}
+
+/// What peers use of what they may use together.
+fn in_use(limits: &LimitsView) -> String {
+    let of = |InUse { used, limit, .. }: InUse, what| format!("{used} of {limit} {what}");
+    let bytes = limits.bytes_in_flight;
+    let bytes = InUse {
+        used: bytes.used.div_ceil(MIB),
+        limit: bytes.limit / MIB,
+        ..bytes
+    };
+    let all = [
+        of(limits.connections, "connections"),
+        of(limits.streams, "streams"),
+        of(bytes, "MiB in flight"),
+    ];
+    all.join(", ")
+}
+
+/// What was refused since the node started: in all, and to those it met last.
+fn refused(limits: &LimitsView) -> String {
+    let mut lines = Vec::new();
+    if !limits.refused.is_empty() {
+        lines.push(by_cause(&limits.refused));
+    }
+    for peer in limits.refused_peers.iter().take(REFUSED_PEERS) {
+        let shut_out = if peer.shut_out { ", shut out" } else { "" };
+        lines.push(format!(
+            "{}{shut_out}: {}",
+            peer.peer_id,
+            by_cause(&peer.refused)
+        ));
+    }
+    lines.join("\n")
+}
+
+fn by_cause(refused: &BTreeMap<String, u64>) -> String {
+    let causes: Vec<_> = refused
+        .iter()
+        .map(|(cause, count)| format!("{cause} {count}"))
+        .collect();
+    causes.join(", ")
 }
 
 /// The addresses for people: all of them end in the same PeerId, which is shown already.

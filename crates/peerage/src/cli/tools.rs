@@ -1,6 +1,6 @@
 //! `peerage tools`: every tool this node may call.
 
-use peerage_services::api::{PeerView, ToolView};
+use peerage_services::api::{PeerView, Relation, ToolView};
 
 use super::{Context, Failure, client::Client, output::Output};
 
@@ -38,10 +38,12 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The servers of connected peers that have shown no tools.
+/// The servers that have shown no tools, of connected peers whose tools are listed.
 async fn silent(client: &Client, tools: &[ToolView]) -> Result<Vec<String>, Failure> {
     let peers: Vec<PeerView> = client.get("/api/v1/peers").await?;
-    let connected = peers.iter().filter(|peer| peer.connected);
+    let connected = peers
+        .iter()
+        .filter(|peer| peer.connected && peer.relation != Relation::Stranger);
     let servers = connected.flat_map(|peer| peer.servers.iter().map(move |server| (peer, server)));
     Ok(servers
         .filter(|(peer, server)| {

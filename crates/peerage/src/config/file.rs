@@ -49,8 +49,20 @@ const ROOT: &[(&str, Shape)] = &[
         Shape::Table(&[
             ("request_timeout", Shape::Value),
             ("session_idle", Shape::Value),
+            ("connections", Shape::Value),
+            ("connections_per_second", Shape::Value),
+            ("streams", Shape::Value),
+            ("bytes_in_flight", Shape::Value),
+            ("member", Shape::Table(PEER_LIMITS)),
+            ("stranger", Shape::Table(PEER_LIMITS)),
         ]),
     ),
+];
+
+const PEER_LIMITS: &[(&str, Shape)] = &[
+    ("streams", Shape::Value),
+    ("bytes_in_flight", Shape::Value),
+    ("calls_per_second", Shape::Value),
 ];
 
 /// How like each other two keys must be for one to be suggested for the other.

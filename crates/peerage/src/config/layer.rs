@@ -1,13 +1,13 @@
 //! One layer of configuration: each value there or not. The file, the environment and the flags are all layers.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use peerage_core::Multiaddr;
 use peerage_services::api::{Allow, ShareRequest};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::Value;
 
-use super::{ConfigError, IdentitySource, Origin, ShareError, parse_duration, share};
+use super::{ConfigError, IdentitySource, LimitsLayer, Origin, ShareError, share};
 
 /// Values that one source of configuration gives.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -31,7 +31,7 @@ pub struct Layer {
     pub shares: BTreeMap<String, ShareEntry>,
     /// How the aggregated MCP server lists tools.
     pub mcp: Option<McpLayer>,
-    /// Deadlines.
+    /// How long things may take, and what peers may use.
     pub limits: Option<LimitsLayer>,
     /// Where the node's key comes from: only a flag says it.
     #[serde(skip)]
@@ -54,18 +54,6 @@ pub struct McpLayer {
     pub pinned: Option<Vec<String>>,
     /// List every tool.
     pub all_tools: Option<bool>,
-}
-
-/// `[limits]`.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LimitsLayer {
-    /// Deadline of a call.
-    #[serde(deserialize_with = "duration")]
-    pub request_timeout: Option<Duration>,
-    /// When the child of an idle MCP session is ended.
-    #[serde(deserialize_with = "duration")]
-    pub session_idle: Option<Duration>,
 }
 
 /// `[shares.NAME]`.
@@ -124,13 +112,6 @@ impl From<ShareRequest> for ShareEntry {
             allow: share.allow,
         }
     }
-}
-
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    parse_duration(&text)
-        .map(Some)
-        .map_err(serde::de::Error::custom)
 }
 
 /// The environment, given as a function so that tests need not change their own.

@@ -61,6 +61,20 @@ all_tools = true
 [limits]
 request_timeout = "2m"
 session_idle = "1h"
+connections = 100
+connections_per_second = 10
+streams = 1000
+bytes_in_flight = "1GiB"
+
+[limits.member]
+streams = 200
+bytes_in_flight = "100MiB"
+calls_per_second = 1000
+
+[limits.stranger]
+streams = 8
+bytes_in_flight = "65536"
+calls_per_second = 5
 "#;
 
 #[test]
@@ -92,6 +106,23 @@ fn every_documented_key_is_read() {
     assert_eq!(config.mcp.pinned, ["files-list"]);
     assert!(config.mcp.all_tools);
     assert_eq!(config.limits.session_idle, Duration::from_secs(3_600));
+    let limits = peerage_mesh::Limits {
+        connections: 100,
+        connections_per_second: 10,
+        streams: 1000,
+        bytes_in_flight: 1 << 30,
+        member: peerage_mesh::PeerLimits {
+            streams: 200,
+            bytes_in_flight: 100 << 20,
+            calls_per_second: 1000,
+        },
+        stranger: peerage_mesh::PeerLimits {
+            streams: 8,
+            bytes_in_flight: 65_536,
+            calls_per_second: 5,
+        },
+    };
+    assert_eq!(config.limits.peers, limits);
 }
 
 #[test]

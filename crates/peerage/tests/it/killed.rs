@@ -1,11 +1,16 @@
 //! Killed with SIGKILL at any moment, a node starts again with all that it had acknowledged, and no child
 //! is left behind.
 
+use std::time::Duration;
+
 use peerage_core::Identity;
 use serde_json::Value;
 use tokio::time::timeout;
 
 use super::running::{Place, Running, WITHIN, hanging, toolbox, until_true};
+
+/// How soon a node that was killed and is back is reached; less than its silence takes to be noticed.
+const BACK: Duration = Duration::from_secs(9);
 
 /// The names of the shares in a status that are ready.
 fn ready(status: &Value) -> Vec<&str> {
@@ -264,4 +269,35 @@ async fn peers_that_were_given_by_address_are_known_after_a_kill() {
     ann.until(&["peers"], relation).await;
     a.kill().await;
     b.kill().await;
+}
+
+/// Over QUIC nobody says that a killed node is gone. It has made a connection of its own long before the
+/// silence of the old one is noticed, which is used from then on, whoever of the two would dial first.
+#[tokio::test]
+async fn over_quic_a_node_that_is_back_is_reached_before_its_silence_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let [mut ann, mut bob] = ["ann", "bob"].map(|n| Place::new(folder.path(), n));
+    for place in [&mut ann, &mut bob] {
+        place.listen_at("/ip4/127.0.0.1/udp/0/quic-v1");
+    }
+    let a = ann.start(&["--share", &toolbox("box")]).await;
+    let b = bob.start(&[]).await;
+    join(&ann, &bob).await;
+    members(&ann, &b).await;
+    // Six seconds, so that no two connections are taken for dialled at the same moment.
+    bob.json(&["ping", "ann", "--count", "30"]).await;
+    bob.json(&["call", "ann/box/echo", "text=before"]).await;
+
+    a.kill().await;
+    let a = ann.start(&[]).await;
+    let back = async {
+        members(&ann, &b).await;
+        bob.json(&["call", "ann/box/echo", "text=back"]).await
+    };
+    let echo = timeout(BACK, back).await.expect("it is reached");
+    assert_eq!(echo["content"][0]["text"], "back");
+    for (node, place) in [(a, &ann), (b, &bob)] {
+        node.kill().await;
+        place.none_left().await;
+    }
 }

@@ -24,7 +24,7 @@ const LOOK: Duration = Duration::from_millis(20);
 const MARK: &str = "LAB_MARK";
 
 /// A node under a home in a folder of the test's own.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Place {
     home: PathBuf,
     name: String,
@@ -44,6 +44,11 @@ impl Place {
             listen: "/ip4/127.0.0.1/tcp/0".to_owned(),
             log: None,
         }
+    }
+
+    /// Its node listens there instead of TCP.
+    pub(crate) fn listen_at(&mut self, address: &str) {
+        address.clone_into(&mut self.listen);
     }
 
     /// Its node tells in this file what happens.
@@ -154,6 +159,11 @@ impl Running {
     /// Its address with its id, to be dialled.
     pub(crate) fn address(&self) -> &str {
         self.status["listen"][0].as_str().unwrap()
+    }
+
+    /// Sends it a signal.
+    pub(crate) async fn signal(&self, signal: &str) {
+        send(&self.child, signal).await;
     }
 
     /// SIGKILL, and waits until it is gone.

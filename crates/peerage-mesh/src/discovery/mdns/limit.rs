@@ -3,10 +3,11 @@
 use std::{
     collections::{HashMap, hash_map::Entry},
     net::IpAddr,
-    time::Duration,
 };
 
 use tokio::time::Instant;
+
+use crate::limits::Bucket;
 
 /// Packets a second that one source may send. Loopback, where all nodes of a machine are one source,
 /// is only counted in all.
@@ -17,43 +18,6 @@ const RATE: u32 = 1000;
 const BURST: u32 = 2;
 /// Sources that are told apart; those beyond share one allowance.
 const MAX_SOURCES: usize = 1024;
-
-/// An allowance that fills with time.
-#[derive(Clone, Copy, Debug)]
-struct Bucket {
-    /// In millionths of a packet.
-    left: u64,
-    at: Instant,
-    rate: u32,
-}
-
-const ONE: u64 = 1_000_000;
-
-impl Bucket {
-    fn new(rate: u32, now: Instant) -> Self {
-        Self {
-            left: u64::from(rate * BURST) * ONE,
-            at: now,
-            rate,
-        }
-    }
-
-    fn take(&mut self, now: Instant) -> bool {
-        let passed = now
-            .saturating_duration_since(self.at)
-            .min(Duration::from_secs(BURST.into()));
-        let gained = u64::try_from(passed.as_micros()).unwrap_or(u64::MAX) * u64::from(self.rate);
-        self.at = now;
-        self.left = (self.left + gained).min(u64::from(self.rate * BURST) * ONE);
-        let allowed = self.left >= ONE;
-        self.left -= if allowed { ONE } else { 0 };
-        allowed
-    }
-
-    fn is_full(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.at) >= Duration::from_secs(BURST.into())
-    }
-}
 
 /// The allowances of all sources.
 #[derive(Debug)]
@@ -66,8 +30,8 @@ pub(super) struct Limit {
 impl Limit {
     pub(super) fn new(now: Instant) -> Self {
         Self {
-            all: Bucket::new(RATE, now),
-            others: Bucket::new(RATE_OF_SOURCE, now),
+            all: Bucket::new(RATE, BURST, now),
+            others: Bucket::new(RATE_OF_SOURCE, BURST, now),
             sources: HashMap::new(),
         }
     }
@@ -81,7 +45,7 @@ impl Limit {
         let of_source = match self.sources.entry(source) {
             Entry::Occupied(bucket) => bucket.into_mut(),
             Entry::Vacant(_) if full => &mut self.others,
-            Entry::Vacant(place) => place.insert(Bucket::new(RATE_OF_SOURCE, now)),
+            Entry::Vacant(place) => place.insert(Bucket::new(RATE_OF_SOURCE, BURST, now)),
         };
         of_source.take(now) && self.all.take(now)
     }
@@ -94,6 +58,8 @@ impl Limit {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]

@@ -8,8 +8,9 @@ use std::{
 
 use if_addrs::{IfAddr, IfOperStatus};
 use libp2p::Multiaddr;
+use peerage_core::reach::{ip, seen_from};
 
-use super::{Interfaces, records::ip};
+use super::Interfaces;
 
 #[cfg(test)]
 mod tests;
@@ -107,19 +108,19 @@ impl Link {
             .collect()
     }
 
-    /// Those addresses of a neighbour on this interface that make sense.
+    /// Those addresses of a neighbour on this interface that make sense. py-libp2p tells `0.0.0.0` where
+    /// it listens everywhere, which is where it speaks from.
     pub(super) fn believable(&self, source: IpAddr, told: &[Multiaddr]) -> Vec<Multiaddr> {
         let near = source.is_loopback() || (self.is_loopback() && self.contains(source));
-        let usable = |ip: IpAddr| {
-            !ip.is_unspecified()
-                && !ip.is_multicast()
-                && !is_link_local_v6(ip)
-                && (near || !ip.is_loopback())
-        };
-        told.iter()
-            .filter(|address| ip(address).is_some_and(usable))
-            .cloned()
-            .collect()
+        let usable =
+            |ip: IpAddr| !ip.is_multicast() && !is_link_local_v6(ip) && (near || !ip.is_loopback());
+        let mut believed = Vec::new();
+        for address in told.iter().filter_map(|told| seen_from(told, source)) {
+            if ip(&address).is_some_and(usable) && !believed.contains(&address) {
+                believed.push(address);
+            }
+        }
+        believed
     }
 }
 

@@ -11,6 +11,7 @@ use hickory_proto::{
     },
 };
 use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
+use peerage_core::reach::ip;
 
 use super::message::{MAX_PACKET, P2P, PEERAGE, Query, TYPES};
 
@@ -305,15 +306,6 @@ fn hosts(addresses: &[Multiaddr]) -> Vec<RData> {
             IpAddr::V6(ip) => RData::AAAA(AAAA(ip)),
         })
         .collect()
-}
-
-/// The IP address that a multiaddr begins with.
-pub(super) fn ip(address: &Multiaddr) -> Option<IpAddr> {
-    match address.iter().next()? {
-        Protocol::Ip4(ip) => Some(ip.into()),
-        Protocol::Ip6(ip) => Some(ip.into()),
-        _ => None,
-    }
 }
 
 /// The name that browsers show: the node's own, and the end of its peer id.

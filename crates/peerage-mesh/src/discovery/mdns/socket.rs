@@ -63,10 +63,14 @@ fn v6(index: u32) -> io::Result<Socket> {
 }
 
 /// A socket whose port others may use too: every responder of a machine has the same.
+///
+/// On Linux the reuse of the address is enough, and the reuse of the port is harmful: recent kernels (seen
+/// with 6.18) hand a packet that came from another machine to any one socket of those that reuse the port,
+/// chosen by a hash, whichever interface they have joined the group on.
 fn shared(domain: Domain) -> io::Result<Socket> {
     let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
     socket.set_reuse_address(true)?;
-    #[cfg(unix)]
+    #[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
     socket.set_reuse_port(true)?;
     Ok(socket)
 }
@@ -80,5 +84,19 @@ fn bound(group: SocketAddr) -> SocketAddr {
     match group {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, PORT).into(),
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, PORT).into(),
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_is_not_asked_to_spread_packets_over_the_sockets() {
+        for domain in [Domain::IPV4, Domain::IPV6] {
+            let socket = shared(domain).unwrap();
+            assert!(socket.reuse_address().unwrap());
+            assert!(!socket.reuse_port().unwrap());
+        }
     }
 }

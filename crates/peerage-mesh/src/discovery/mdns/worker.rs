@@ -24,7 +24,7 @@ use super::{
     records::Profile,
     socket,
 };
-use crate::Tasks;
+use crate::{Tasks, limits::Cause};
 
 /// How often interfaces are looked for.
 const RESCAN: Duration = Duration::from_secs(5);
@@ -134,6 +134,7 @@ impl Worker {
             self.limit.tidy(now);
             let refused = self.ledger.tidy(now);
             if refused > 0 {
+                self.config.refused(Cause::MdnsPeers, refused);
                 tracing::warn!(
                     refused,
                     "more new peers were announced over mDNS than are believed"
@@ -261,6 +262,7 @@ impl Worker {
             }
         };
         if !self.limit.allows(source.ip(), Instant::now()) {
+            self.config.refused(Cause::MdnsPackets, 1);
             return;
         }
         match decode(&packet) {

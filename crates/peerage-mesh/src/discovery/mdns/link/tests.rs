@@ -62,12 +62,23 @@ fn strangers_cannot_point_at_this_machine() {
         "/ip4/10.0.0.1/tcp/1",
         "/ip4/192.168.1.1/tcp/1",
         "/ip6/fd00::1/tcp/1",
+        "/ip4/10.0.0.9/tcp/1",
     ];
     assert_eq!(texts(&believed), expected);
     let loopback = link(&[("127.0.0.1", 8)]);
     let believed = loopback.believable("127.0.0.1".parse().unwrap(), &told);
     assert!(texts(&believed).contains(&"/ip4/127.0.0.1/tcp/1".to_owned()));
     assert!(!texts(&believed).contains(&"/ip4/0.0.0.0/tcp/1".to_owned()));
+}
+
+#[test]
+fn everywhere_is_where_it_was_said() {
+    let ethernet = link(&[("10.0.0.1", 24), ("fe80::1", 64)]);
+    let told = ["/ip4/0.0.0.0/tcp/1", "/ip6/::/tcp/1", "/ip4/10.0.0.9/tcp/1"];
+    let told = told.map(|text| text.parse().unwrap());
+    let heard_from = |source: &str| texts(&ethernet.believable(source.parse().unwrap(), &told));
+    assert_eq!(heard_from("10.0.0.9"), ["/ip4/10.0.0.9/tcp/1"]);
+    assert_eq!(heard_from("fe80::9"), ["/ip4/10.0.0.9/tcp/1"]);
 }
 
 #[test]
