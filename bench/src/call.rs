@@ -1,246 +1,179 @@
-//! The first measure: what a warm call costs above the bare echo it stands on.
+//! Peerage's own side of the measures: calls, and the bare streams they stand on.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
-use clap::{Args, ValueEnum};
-use futures::AsyncWriteExt;
+use clap::Args;
+use futures::{AsyncReadExt, AsyncWriteExt};
 use http::Request;
-use http_body_util::{BodyExt, Full};
-use peerage_core::PeerId;
+use http_body_util::{BodyExt, Empty, Full};
+use peerage_core::{Multiaddr, PeerId};
 use peerage_mesh::{Body, Mesh, PeerStream};
-use tokio::task::JoinSet;
 
 use crate::{
-    node::{self, ECHO, Node, Transport},
-    report::{self, Round, Row},
-    stats::quantile,
+    node::{self, BULK, ECHO, Node, Transport},
+    ways::{Ask, PAYLOAD, Repeated, Side},
 };
 
-/// Bytes of each payload.
-const PAYLOAD: usize = 128;
-/// Calls before the first that counts, in each way.
-const WARM_UP: usize = 2_000;
-/// Calls in one way before it is the other's turn: short, so that what the machine does meanwhile
-/// falls on both.
-const TURN: usize = 50;
-
-/// How long to measure.
+/// What the asking process is told.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Rounds; in each, the floor and the call take turns.
-    #[arg(long, default_value_t = 7)]
-    rounds: usize,
-    /// Calls one after the other, in each round and way.
-    #[arg(long, default_value_t = 4_000)]
-    sequential: usize,
-    /// Calls with many in flight, in each round and way.
-    #[arg(long, default_value_t = 40_000)]
-    concurrent: usize,
-    /// How many are in flight.
-    #[arg(long, default_value_t = 64)]
-    in_flight: usize,
-    /// Over these; both if none is named.
     #[arg(long)]
-    transport: Vec<Transport>,
-    /// Both processes on one processor, instead of each on its own: shows what the CPU does in all.
-    #[arg(long)]
-    one_cpu: bool,
-    /// Only this way, for a profiler to look at; the other's figures are zero.
-    #[arg(long)]
-    only: Option<Way>,
-    /// One JSON document instead of tables.
-    #[arg(long)]
-    json: bool,
+    transport: Transport,
+    /// What the answering one said.
+    place: String,
 }
 
-/// What is done again and again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Way {
-    /// Frames on a stream.
-    Bare,
-    /// Calls.
-    Call,
+/// The asking side.
+#[derive(Clone, Debug)]
+pub(crate) struct Ours {
+    transport: Transport,
+    peer: (PeerId, Multiaddr),
+    mesh: Mesh,
 }
 
-impl Way {
-    const BOTH: [Self; 2] = [Self::Bare, Self::Call];
-}
-
-/// Measures and prints.
-pub(crate) async fn run(options: &Options) -> Result<()> {
-    let transports = if options.transport.is_empty() {
-        vec![Transport::Tcp, Transport::Quic]
-    } else {
-        options.transport.clone()
-    };
-    let mut rows = Vec::new();
-    for transport in transports {
-        rows.push(over(transport, options).await?);
+impl Ours {
+    /// Connected to one who serves; ends with the process.
+    pub(crate) async fn new(options: &Options) -> Result<Self> {
+        let (id, address) = options.place.split_once(' ').context("no place")?;
+        let peer: (PeerId, Multiaddr) = (id.parse()?, address.parse()?);
+        let node = Node::asking(options.transport, peer.clone()).await?;
+        Ok(Self {
+            transport: options.transport,
+            peer,
+            mesh: node.mesh,
+        })
     }
-    report::calls(&rows, options.in_flight, options.json)
-}
-
-async fn over(transport: Transport, options: &Options) -> Result<Row> {
-    let (_process, peer) = node::other(transport, usize::from(!options.one_cpu)).await?;
-    let id = peer.0;
-    let node = Node::asking(transport, peer).await?;
-    let mesh = &node.mesh;
-    let ways = options
-        .only
-        .map_or_else(|| Way::BOTH.to_vec(), |only| vec![only]);
-    for way in &ways {
-        concurrent(mesh, id, *way, (WARM_UP, options.in_flight)).await?;
-    }
-    sequential(mesh, id, &ways, WARM_UP).await?;
-    let mut rounds = Vec::new();
-    for round in 0..options.rounds {
-        let [mut bare, mut call] = sequential(mesh, id, &ways, options.sequential).await?;
-        // Who goes first alternates, so that a drift of the machine falls on both.
-        let mut order = ways.clone();
-        order.rotate_left(round % ways.len());
-        for way in order {
-            let rate = concurrent(mesh, id, way, (options.concurrent, options.in_flight)).await?;
-            match way {
-                Way::Bare => bare.per_second = rate,
-                Way::Call => call.per_second = rate,
-            }
-        }
-        rounds.push(Round { bare, call });
-    }
-    node.tasks.stop().await;
-    Ok(Row {
-        transport: transport.name(),
-        rounds,
-    })
-}
-
-/// The latencies, `count` calls in each way, one after the other and the ways in short turns.
-async fn sequential(
-    mesh: &Mesh,
-    peer: PeerId,
-    ways: &[Way],
-    count: usize,
-) -> Result<[report::Way; 2]> {
-    let mut askers = Vec::new();
-    for way in ways {
-        askers.push((*way, Asker::new(mesh, peer, *way).await?));
-    }
-    // A task of its own, as a caller is: the main thread would add its own waking to each.
-    let mut task = JoinSet::new();
-    task.spawn(async move {
-        let mut times = [Vec::new(), Vec::new()];
-        for _ in 0..count.div_ceil(TURN) {
-            for (way, asker) in &mut askers {
-                for _ in 0..TURN {
-                    let start = Instant::now();
-                    asker.ask().await?;
-                    times[*way as usize].push(start.elapsed());
-                }
-            }
-        }
-        anyhow::Ok(times)
-    });
-    let times = task.join_next().await.context("it was just spawned")???;
-    Ok(times.map(|mut times| {
-        times.sort_unstable();
-        report::Way {
-            p50: quantile(&times, 0.5),
-            p99: quantile(&times, 0.99),
-            per_second: 0.0,
-        }
-    }))
-}
-
-/// How many there were in a second, with `in_flight` at any time.
-async fn concurrent(
-    mesh: &Mesh,
-    peer: PeerId,
-    way: Way,
-    (count, in_flight): (usize, usize),
-) -> Result<f64> {
-    let mut askers = Vec::new();
-    for _ in 0..in_flight {
-        askers.push(Asker::new(mesh, peer, way).await?);
-    }
-    let each = count / in_flight;
-    let mut tasks = JoinSet::new();
-    let start = Instant::now();
-    for mut asker in askers {
-        tasks.spawn(async move {
-            for _ in 0..each {
-                asker.ask().await?;
-            }
-            anyhow::Ok(())
-        });
-    }
-    while let Some(done) = tasks.join_next().await {
-        done??;
-    }
-    let total = u32::try_from(each * in_flight)?;
-    Ok(f64::from(total) / start.elapsed().as_secs_f64())
 }
 
 /// Asks in one of the ways.
 #[derive(Debug)]
-enum Asker {
-    Bare {
-        stream: PeerStream,
-        frame: Vec<u8>,
-        echoed: Vec<u8>,
-    },
-    Call {
-        mesh: Mesh,
-        peer: PeerId,
-        payload: Bytes,
-    },
+pub(crate) enum Asker {
+    /// Frames on a stream that stays open.
+    Bare(Frames),
+    /// A frame on a stream of its own.
+    Fresh(Mesh, PeerId),
+    /// A call.
+    Call(Mesh, PeerId, Bytes),
 }
 
-impl Asker {
-    async fn new(mesh: &Mesh, peer: PeerId, way: Way) -> Result<Self> {
-        let payload = Bytes::from(vec![b'x'; PAYLOAD]);
-        Ok(match way {
-            Way::Bare => {
-                let mut frame = u32::try_from(PAYLOAD)?.to_be_bytes().to_vec();
-                frame.extend_from_slice(&payload);
-                Self::Bare {
-                    stream: mesh.open_stream(peer, ECHO).await?,
-                    frame,
-                    echoed: Vec::new(),
-                }
-            }
-            Way::Call => Self::Call {
-                mesh: mesh.clone(),
-                peer,
-                payload,
-            },
+/// A stream of frames.
+#[derive(Debug)]
+pub(crate) struct Frames {
+    stream: PeerStream,
+    frame: Vec<u8>,
+    echoed: Vec<u8>,
+}
+
+impl Frames {
+    async fn open(mesh: &Mesh, peer: PeerId) -> Result<Self> {
+        let mut frame = u32::try_from(PAYLOAD)?.to_be_bytes().to_vec();
+        frame.resize(4 + PAYLOAD, b'x');
+        Ok(Self {
+            stream: mesh.open_stream(peer, ECHO).await?,
+            frame,
+            echoed: Vec::new(),
         })
     }
 
     async fn ask(&mut self) -> Result<()> {
-        match self {
-            Self::Bare {
-                stream,
-                frame,
-                echoed,
-            } => {
-                stream.write_all(frame).await?;
-                stream.flush().await?;
-                node::read_frame(stream, echoed).await?;
-                ensure!(echoed == frame, "another answer than what was sent");
-            }
-            Self::Call {
-                mesh,
-                peer,
-                payload,
-            } => {
-                let echoed = call(mesh, *peer, payload.clone()).await?;
-                ensure!(echoed == *payload, "another answer than what was sent");
-            }
-        }
+        self.stream.write_all(&self.frame).await?;
+        self.stream.flush().await?;
+        node::read_frame(&mut self.stream, &mut self.echoed).await?;
+        ensure!(
+            self.echoed == self.frame,
+            "another answer than what was sent"
+        );
         Ok(())
     }
+}
+
+impl Ask for Asker {
+    async fn ask(&mut self) -> Result<()> {
+        match self {
+            Self::Bare(frames) => frames.ask().await,
+            Self::Fresh(mesh, peer) => Frames::open(mesh, *peer).await?.ask().await,
+            Self::Call(mesh, peer, payload) => {
+                let echoed = call(mesh, *peer, payload.clone()).await?;
+                ensure!(echoed == *payload, "another answer than what was sent");
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Side for Ours {
+    type Asker = Asker;
+
+    async fn asker(&self, way: &str) -> Result<Asker> {
+        let (mesh, peer) = (&self.mesh, self.peer.0);
+        Ok(match way {
+            "bare" => Asker::Bare(Frames::open(mesh, peer).await?),
+            "fresh" => Asker::Fresh(mesh.clone(), peer),
+            "call" => Asker::Call(mesh.clone(), peer, Bytes::from(vec![b'x'; PAYLOAD])),
+            other => bail!("{other} is no way"),
+        })
+    }
+
+    async fn transfer(&self, way: &str, send: bool, bytes: u64) -> Result<()> {
+        let peer = self.peer.0;
+        let total = match (way, send) {
+            ("bare", send) => {
+                let stream = self.mesh.open_stream(peer, BULK).await?;
+                bare_transfer(stream, send, bytes).await?
+            }
+            ("call", true) => {
+                let body = Repeated::new(bytes).map_err(|never| match never {});
+                let request = Request::post("/sink").body(body.boxed_unsync())?;
+                let answer = self.mesh.call(peer, request).await?;
+                let total = answer.into_body().collect().await?.to_bytes();
+                std::str::from_utf8(&total)?.parse()?
+            }
+            ("call", false) => {
+                let body: Body = Empty::new().map_err(|never| match never {}).boxed_unsync();
+                let request = Request::get(format!("/bytes/{bytes}")).body(body)?;
+                let mut answer = self.mesh.call(peer, request).await?.into_body();
+                let mut total = 0;
+                while let Some(frame) = answer.frame().await {
+                    total += frame?.data_ref().map_or(0, Bytes::len) as u64;
+                }
+                total
+            }
+            (other, _) => bail!("{other} is no way"),
+        };
+        ensure!(total == bytes, "{total} of {bytes} bytes arrived");
+        Ok(())
+    }
+
+    async fn first(&self, _: &str) -> Result<Duration> {
+        let node = Node::alone(self.transport)?;
+        let payload = Bytes::from(vec![b'x'; PAYLOAD]);
+        let start = Instant::now();
+        node.learn(self.peer.clone());
+        call(&node.mesh, self.peer.0, payload).await?;
+        let took = start.elapsed();
+        node.tasks.stop().await;
+        Ok(took)
+    }
+}
+
+/// Says which way and how much, and sends or receives that.
+async fn bare_transfer(mut stream: PeerStream, send: bool, bytes: u64) -> Result<u64> {
+    stream.write_all(&[u8::from(send)]).await?;
+    stream.write_all(&bytes.to_be_bytes()).await?;
+    if send {
+        let mut body = Repeated::new(bytes);
+        while let Some(chunk) = body.chunk() {
+            stream.write_all(&chunk).await?;
+        }
+        stream.flush().await?;
+        let mut total = [0; 8];
+        stream.read_exact(&mut total).await?;
+        return Ok(u64::from_be_bytes(total));
+    }
+    stream.flush().await?;
+    node::drain(&mut stream, bytes).await
 }
 
 /// One call that sends `body` and reads the whole answer.

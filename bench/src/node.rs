@@ -1,29 +1,39 @@
 //! The two ends of a measure: nodes on loopback, the answering one in a process of its own.
 
-use std::{io::Write, process::Stdio};
+use std::io::Write;
 
 use anyhow::{Context, Result};
-use axum::{Router, routing::post};
+use axum::{
+    Router,
+    body::Body,
+    extract::{DefaultBodyLimit, Path},
+    routing::{get, post},
+};
 use bytes::Bytes;
 use clap::{Args, ValueEnum};
 use futures::{AsyncReadExt, AsyncWriteExt};
-use peerage_core::{Identity, Multiaddr, PeerId, peer_book::PeerBook};
+use http_body_util::BodyExt;
+use peerage_core::{
+    Identity, Multiaddr, PeerId,
+    peer_book::{PeerBook, PeerEvent, Source},
+};
 use peerage_mesh::{
     Accept, Book, Inbound, Limits, Mesh, MeshConfig, PeerStream, Tasks, Transports,
 };
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::{Child, Command},
-};
+
+use crate::ways::{CHUNK, Repeated};
 
 /// Threads of each process.
 pub(crate) const WORKERS: usize = 2;
 /// The bare echo: frames of a length (big endian, 32 bits) and as many bytes.
 pub(crate) const ECHO: &str = "/peerage-bench/echo/1";
+/// A bare transfer: one byte (1 if the asking side sends), the count (big endian, 64 bits), the bytes; and
+/// when the asking side has sent, the count that arrived.
+pub(crate) const BULK: &str = "/peerage-bench/bulk/1";
 /// Bytes of a frame at the most.
 const MAX_FRAME: usize = 64 * 1024;
 /// Bare streams that wait to be taken up.
-const ECHO_QUEUE: usize = 256;
+const QUEUE: usize = 256;
 
 /// Over what a measure runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -43,7 +53,8 @@ impl Transport {
         }
     }
 
-    fn word(self) -> &'static str {
+    /// As it stands on command lines.
+    pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Tcp => "tcp",
             Self::Quic => "quic",
@@ -65,9 +76,6 @@ impl Transport {
 pub(crate) struct Options {
     #[arg(long)]
     transport: Transport,
-    /// On this processor.
-    #[arg(long, default_value_t = 1)]
-    pub(crate) cpu: usize,
 }
 
 /// A node of a measure.
@@ -81,36 +89,53 @@ pub(crate) struct Node {
 impl Node {
     /// A node that echoes, by call and by bare stream.
     pub(crate) fn answering(transport: Transport) -> Result<Self> {
-        let (node, mut inbound) = Self::start(transport, Vec::new())?;
+        let (node, mut inbound) = Self::start(transport, Identity::generate())?;
         let streams = inbound.streams(ECHO).context("the echo was named")?;
         node.tasks
             .spawn("echo", echo_all(streams, node.tasks.clone()));
-        let routes = Router::new().route("/echo", post(|body: Bytes| async move { body }));
-        node.tasks.spawn("serve", inbound.serve(routes));
+        let streams = inbound.streams(BULK).context("the transfers were named")?;
+        node.tasks
+            .spawn("bulk", bulk_all(streams, node.tasks.clone()));
+        node.tasks.spawn("serve", inbound.serve(routes()));
         Ok(node)
     }
 
     /// A node that asks `peer`.
     pub(crate) async fn asking(transport: Transport, peer: (PeerId, Multiaddr)) -> Result<Self> {
-        let id = peer.0;
-        let (node, _) = Self::start(transport, vec![peer])?;
-        node.mesh.connect(id).await?;
+        let node = Self::alone(transport)?;
+        node.learn(peer.clone());
+        node.mesh.connect(peer.0).await?;
         Ok(node)
     }
 
-    fn start(transport: Transport, peers: Vec<(PeerId, Multiaddr)>) -> Result<(Self, Inbound)> {
-        let identity = Identity::generate();
+    /// A node that knows nobody.
+    pub(crate) fn alone(transport: Transport) -> Result<Self> {
+        Ok(Self::start(transport, Identity::generate())?.0)
+    }
+
+    /// Tells the node where a peer is; it dials that by itself.
+    pub(crate) fn learn(&self, (peer, address): (PeerId, Multiaddr)) {
+        let discovered = PeerEvent::Discovered {
+            addresses: vec![address],
+            source: Source::Config,
+            holds: None,
+        };
+        self.mesh.book().apply(peer, discovered);
+    }
+
+    /// A node and what arrives at it.
+    pub(crate) fn start(transport: Transport, identity: Identity) -> Result<(Self, Inbound)> {
         let id = identity.peer_id();
         let tasks = Tasks::new();
         let config = MeshConfig {
             identity,
             listen: vec![transport.listen()],
-            peers,
+            peers: Vec::new(),
             agent: "peerage-bench/0".to_owned(),
             // The two ends know nothing of membership.
             limits: Limits::default().alike(),
             transports: Transports::Network,
-            protocols: vec![(ECHO.to_owned(), ECHO_QUEUE)],
+            protocols: [ECHO, BULK].map(|name| (name.to_owned(), QUEUE)).to_vec(),
         };
         let book = Book::new(PeerBook::new(id, 1));
         let (mesh, inbound) = Mesh::spawn(config, &book, &tasks)?;
@@ -138,25 +163,60 @@ pub(crate) async fn serve(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Starts the other process on a processor; it ends when the child is dropped.
-pub(crate) async fn other(
-    transport: Transport,
-    cpu: usize,
-) -> Result<(Child, (PeerId, Multiaddr))> {
-    let mut child = Command::new(std::env::current_exe()?)
-        .args(["serve", "--transport", transport.word()])
-        .args(["--cpu", &cpu.to_string()])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()?;
-    let out = child.stdout.take().context("its output is a pipe")?;
-    let line = BufReader::new(out).lines().next_line().await?;
-    let line = line.context("the other process ended at its start")?;
-    let (id, address) = line
-        .split_once(' ')
-        .context("it says who it is and where")?;
-    Ok((child, (id.parse()?, address.parse()?)))
+fn routes() -> Router {
+    Router::new()
+        .route("/echo", post(|body: Bytes| async move { body }))
+        .route(
+            "/bytes/{count}",
+            get(|Path(count): Path<u64>| async move { Body::new(Repeated::new(count)) }),
+        )
+        .route("/sink", post(sink).layer(DefaultBodyLimit::disable()))
+}
+
+async fn sink(mut body: Body) -> String {
+    let mut total = 0;
+    while let Some(Ok(frame)) = body.frame().await {
+        total += frame.data_ref().map_or(0, Bytes::len);
+    }
+    total.to_string()
+}
+
+async fn bulk_all(mut streams: Accept, tasks: Tasks) {
+    while let Some((_, stream)) = streams.next().await {
+        tasks.spawn("transfer", async move {
+            // The asking side hears of it by the reset.
+            let _ = bulk(stream).await;
+        });
+    }
+}
+
+async fn bulk(mut stream: PeerStream) -> Result<()> {
+    let (mut send, mut count) = ([0], [0; 8]);
+    stream.read_exact(&mut send).await?;
+    stream.read_exact(&mut count).await?;
+    let count = u64::from_be_bytes(count);
+    if send == [0] {
+        let mut body = Repeated::new(count);
+        while let Some(chunk) = body.chunk() {
+            stream.write_all(&chunk).await?;
+        }
+    } else {
+        let total = drain(&mut stream, count).await?;
+        stream.write_all(&total.to_be_bytes()).await?;
+    }
+    Ok(stream.close().await?)
+}
+
+/// Reads so many bytes, or as many as there are.
+pub(crate) async fn drain(stream: &mut PeerStream, count: u64) -> Result<u64> {
+    let (mut buffer, mut total) = (vec![0; CHUNK], 0);
+    while total < count {
+        match stream.read(&mut buffer).await? {
+            0 => break,
+            read => total += read as u64,
+        }
+    }
+    Ok(total)
 }
 
 async fn echo_all(mut streams: Accept, tasks: Tasks) {

@@ -2,8 +2,16 @@
 
 use std::time::Duration;
 
+/// Of some numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Spread {
+    pub(crate) median: f64,
+    pub(crate) least: f64,
+    pub(crate) greatest: f64,
+}
+
 /// The sample below which the share `q` (`0.0..=1.0`) of `sorted` lies; zero of none.
-pub(crate) fn quantile(sorted: &[Duration], q: f64) -> Duration {
+pub(crate) fn quantile<T: Copy + Default>(sorted: &[T], q: f64) -> T {
     #[expect(
         clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
@@ -15,11 +23,16 @@ pub(crate) fn quantile(sorted: &[Duration], q: f64) -> Duration {
 }
 
 /// The median of some numbers, and the least and the greatest; zeros of none.
-pub(crate) fn spread(mut values: Vec<f64>) -> (f64, f64, f64) {
+pub(crate) fn spread(mut values: Vec<f64>) -> Spread {
     values.sort_by(f64::total_cmp);
-    match (values.first(), values.get(values.len() / 2), values.last()) {
-        (Some(least), Some(median), Some(greatest)) => (*median, *least, *greatest),
-        _ => (0.0, 0.0, 0.0),
+    let median = quantile(&values, 0.5);
+    match (values.first(), values.last()) {
+        (Some(least), Some(greatest)) => Spread {
+            median,
+            least: *least,
+            greatest: *greatest,
+        },
+        _ => Spread::default(),
     }
 }
 
@@ -30,20 +43,24 @@ pub(crate) fn micros(duration: Duration) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{quantile, spread};
-    use std::time::Duration;
+    use super::{Duration, Spread, quantile, spread};
 
     #[test]
     fn quantiles_are_samples() {
         let sorted: Vec<_> = (1..=101).map(Duration::from_micros).collect();
         assert_eq!(quantile(&sorted, 0.5), Duration::from_micros(51));
         assert_eq!(quantile(&sorted, 0.99), Duration::from_micros(100));
-        assert_eq!(quantile(&[], 0.5), Duration::ZERO);
+        assert_eq!(quantile::<Duration>(&[], 0.5), Duration::ZERO);
     }
 
     #[test]
     fn a_spread_is_median_least_and_greatest() {
-        assert_eq!(spread(vec![3.0, 1.0, 2.0]), (2.0, 1.0, 3.0));
-        assert_eq!(spread(Vec::new()), (0.0, 0.0, 0.0));
+        let all = Spread {
+            median: 2.0,
+            least: 1.0,
+            greatest: 3.0,
+        };
+        assert_eq!(spread(vec![3.0, 1.0, 2.0]), all);
+        assert_eq!(spread(Vec::new()), Spread::default());
     }
 }

@@ -77,9 +77,9 @@ pub const EXTENSION_URI: &str = "https://peerage.dev/extensions/node/v1";
 pub struct Card(Arc<Parts>);
 
 struct Parts {
-    bytes: Vec<u8>,
-    json: Value,
+    bytes: Box<[u8]>,
     name: String,
+    description: String,
     did: Did,
     params: Params,
     addresses: Vec<Multiaddr>,
@@ -137,13 +137,15 @@ impl Card {
         let json = json::read(bytes, MAX_CARD_BYTES)?;
         signature::verify(&json, &did)?;
         let name = content::checked_name(json.get("name"))?;
+        let description = json.get("description").and_then(Value::as_str);
+        let description = description.unwrap_or_default().to_owned();
         let params = Params::find(&json)?;
         params.check(&did)?;
         let addresses = params.parsed_addresses();
         Ok(Self(Arc::new(Parts {
-            bytes: bytes.to_vec(),
-            json,
+            bytes: bytes.into(),
             name,
+            description,
             did,
             params,
             addresses,
@@ -174,11 +176,7 @@ impl Card {
     /// What the node is, for people; may be empty.
     #[must_use]
     pub fn description(&self) -> &str {
-        self.0
-            .json
-            .get("description")
-            .and_then(Value::as_str)
-            .unwrap_or_default()
+        &self.0.description
     }
 
     /// Whose card it is.
@@ -229,10 +227,11 @@ impl Card {
         &self.0.params.mcp_servers
     }
 
-    /// The whole card as JSON, with its signatures.
+    /// The whole card as JSON, with its signatures. Read from the bytes each time: a node knows many
+    /// cards, and what was read takes several times as much memory.
     #[must_use]
-    pub fn json(&self) -> &Value {
-        &self.0.json
+    pub fn json(&self) -> Value {
+        json::read(&self.0.bytes, MAX_CARD_BYTES).expect("it was read when it was verified")
     }
 
     /// The card as it was received, to be stored and served unchanged.

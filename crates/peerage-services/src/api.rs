@@ -53,12 +53,12 @@ pub struct NodeStatus {
     pub shares: Vec<ShareView>,
     /// How multicast DNS fares, per interface; empty when it is off.
     pub mdns: Vec<MdnsView>,
-    /// What the node's owner should know, a sentence each: that its store was damaged, and what was lost.
-    #[serde(default)]
-    pub warnings: Vec<String>,
     /// What peers may use of the node, what they use, and what they were refused.
     #[serde(default)]
     pub limits: LimitsView,
+    /// What the node's owner should know, a sentence each: that its store was damaged, and what was lost.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 /// How to reach a running node: the file `node.json` in its folder, written when the local API answers and

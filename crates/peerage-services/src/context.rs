@@ -138,9 +138,12 @@ impl Context {
         if let Ok(did) = text.parse::<Did>() {
             return Ok(did.peer_id());
         }
-        let own_names = self.members.own_names();
-        if text == "self" || text == self.facts.name || own_names.iter().any(|n| n.as_str() == text)
-        {
+        // Own names are verified each time, which takes longer than the whole call: only for what is one.
+        let is_own_name = || {
+            let names = self.members.own_names();
+            names.iter().any(|name| name.as_str() == text)
+        };
+        if text == "self" || text == self.facts.name || (text.contains('/') && is_own_name()) {
             return Ok(self.me());
         }
         let mut found: Vec<(Relation, PeerId)> = self.mesh.book().read(|book| {

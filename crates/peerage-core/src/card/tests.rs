@@ -62,7 +62,7 @@ fn verify(bytes: &[u8]) -> Result<Card, CardError> {
 
 /// The card changed, and signed again by key 1, as only the node itself could.
 fn resigned(change: impl FnOnce(&mut Value)) -> Result<Card, CardError> {
-    let mut json = card().json().clone();
+    let mut json = card().json();
     change(&mut json);
     json["signatures"] = signature::sign(&key(1), &json).unwrap();
     verify(&strict::write(&json))
@@ -124,7 +124,7 @@ fn the_same_bytes_verify_after_a_round_trip_and_are_kept() {
     assert_eq!(received.bytes(), card.bytes());
     assert_eq!(received, card);
     // Other spacing and order of fields are other bytes of the same card: kept as they came.
-    let pretty = serde_json::to_vec_pretty(card.json()).unwrap();
+    let pretty = serde_json::to_vec_pretty(&card.json()).unwrap();
     assert_eq!(verify(&pretty).unwrap().bytes(), pretty);
     let smallest = CardContent {
         name: "x".to_owned(),
@@ -178,7 +178,7 @@ fn another_key_is_refused() {
     ));
 
     // Key 2 signs what key 1 says of itself.
-    let mut json = card().json().clone();
+    let mut json = card().json();
     json["signatures"] = signature::sign(&key(2), &json).unwrap();
     let bytes = strict::write(&json);
     assert!(matches!(
@@ -213,7 +213,7 @@ fn another_key_is_refused() {
 
 #[test]
 fn a_signature_of_another_besides_the_own_is_ignored() {
-    let mut json = card().json().clone();
+    let mut json = card().json();
     let own = json["signatures"][0].clone();
     let other = signature::sign(&key(2), &json).unwrap()[0].clone();
     json["signatures"] = json!([other, own]);
@@ -224,7 +224,7 @@ fn a_signature_of_another_besides_the_own_is_ignored() {
 fn an_unusable_signature_is_refused() {
     let own = card().json()["signatures"][0].clone();
     let refused = |signatures: Value| {
-        let mut json = card().json().clone();
+        let mut json = card().json();
         json["signatures"] = signatures;
         verify(&strict::write(&json)).unwrap_err()
     };
@@ -413,7 +413,7 @@ fn what_is_not_known_is_kept_and_covered() {
 
 #[test]
 fn empty_values_are_not_signed_as_in_the_official_sdk() {
-    let mut json = card().json().clone();
+    let mut json = card().json();
     json["documentationUrl"] = json!("");
     json["provider"] = json!({"organization": "", "url": null});
     json["skills"].as_array_mut().unwrap().push(json!([[], {}]));
@@ -567,7 +567,7 @@ fn leaves(value: &Value, at: String, found: &mut Vec<String>) {
 proptest! {
     #[test]
     fn any_signed_value_that_is_changed_is_noticed(at in any::<proptest::sample::Index>(), other in "[a-z]{1,4}") {
-        let mut json = card().json().clone();
+        let mut json = card().json();
         let mut places = Vec::new();
         leaves(&json, String::new(), &mut places);
         let place = at.get::<String>(&places);

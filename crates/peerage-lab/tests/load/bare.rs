@@ -38,7 +38,6 @@ fn node(listen: &str, peers: Vec<(PeerId, Multiaddr)>, executed: &Executed) -> (
         agent: "load/0".to_owned(),
         transports: Transports::Network,
         protocols: Vec::new(),
-        // The two know nothing of membership.
         limits: Limits::default().alike(),
     };
     let (mesh, inbound) = Mesh::spawn(config, &book, &tasks).unwrap();

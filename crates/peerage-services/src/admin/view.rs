@@ -54,8 +54,8 @@ pub(super) fn status(local: &Local) -> NodeStatus {
         }),
         shares: ctx.shares.all().iter().map(|s| share(s)).collect(),
         mdns: (local.mdns)(),
-        warnings: warnings(ctx),
         limits: limits::limits(&ctx.mesh),
+        warnings: warnings(ctx),
     }
 }
 

@@ -3,17 +3,21 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use axum::body::Body;
 use futures::{StreamExt, stream};
-use http::{Request, header::CONTENT_TYPE};
+use http::{
+    Request,
+    header::{CONNECTION, CONTENT_TYPE},
+};
 use peerage_core::{PeerId, card::Card, peer_book::PeerEvent};
 use peerage_mesh::Change;
 use tokio::{sync::broadcast::error::RecvError, time::timeout};
 
-use super::TELL_PATH;
+use super::{ONCE, TELL_PATH};
 use crate::{context::Context, members::unix_now};
 
 /// Introductions under way at once.
@@ -39,6 +43,9 @@ pub async fn run(ctx: Context) {
 
 /// When a failed introduction is tried again, and after how many failures.
 type Failed = HashMap<PeerId, (u32, Instant)>;
+
+/// The card that each peer has been told of. One for all that may see the same.
+type Told = HashMap<PeerId, Arc<Card>>;
 
 async fn introduce(ctx: &Context) {
     let mut changes = ctx.mesh.book().watch();
@@ -137,7 +144,7 @@ async fn tell(ctx: &Context) {
     let mut shares = ctx.shares.changes();
     let mut listening = ctx.mesh.listening();
     let mut changes = ctx.mesh.book().watch();
-    let mut told: HashMap<PeerId, Vec<u8>> = HashMap::new();
+    let mut told: Told = HashMap::new();
     let mut tick = tokio::time::interval(TELL_AGAIN);
     loop {
         tokio::select! {
@@ -161,28 +168,27 @@ async fn tell(ctx: &Context) {
     }
 }
 
-async fn tell_all(ctx: &Context, told: &mut HashMap<PeerId, Vec<u8>>) {
+async fn tell_all(ctx: &Context, told: &mut Told) {
     let connected: Vec<PeerId> = ctx.mesh.book().read(|book| {
         book.iter()
             .filter(|(_, record)| record.link.is_some() && record.card.is_some())
             .map(|(peer, _)| *peer)
             .collect()
     });
-    let news: Vec<(PeerId, Vec<u8>)> = connected
+    let news: Vec<(PeerId, Arc<Card>)> = connected
         .into_iter()
         .filter_map(|peer| {
             let card = ctx.introductions.own.for_peer(ctx, Some(peer));
             let card = card
                 .inspect_err(|problem| tracing::error!(%problem, "this node has no card"))
                 .ok()?;
-            let json = card.bytes().to_vec();
-            (told.get(&peer) != Some(&json)).then_some((peer, json))
+            (told.get(&peer) != Some(&card)).then_some((peer, card))
         })
         .collect();
     let results: Vec<_> = stream::iter(news)
-        .map(|(peer, json)| async move {
-            let told = timeout(TELL_DEADLINE, tell_one(ctx, peer, json.clone())).await;
-            matches!(told, Ok(true)).then_some((peer, json))
+        .map(|(peer, card)| async move {
+            let told = timeout(TELL_DEADLINE, tell_one(ctx, peer, &card)).await;
+            matches!(told, Ok(true)).then_some((peer, card))
         })
         .buffer_unordered(AT_ONCE)
         .collect()
@@ -190,10 +196,11 @@ async fn tell_all(ctx: &Context, told: &mut HashMap<PeerId, Vec<u8>>) {
     told.extend(results.into_iter().flatten());
 }
 
-async fn tell_one(ctx: &Context, peer: PeerId, json: Vec<u8>) -> bool {
+async fn tell_one(ctx: &Context, peer: PeerId, card: &Card) -> bool {
     let request = Request::post(TELL_PATH)
         .header(CONTENT_TYPE, "application/json")
-        .body(Body::from(json))
+        .header(CONNECTION, ONCE)
+        .body(Body::from(card.bytes().to_vec()))
         .expect("the parts are valid");
     match ctx.call_unintroduced(peer, request).await {
         Ok(response) if response.status().is_success() => true,

@@ -19,6 +19,8 @@ const DRAIN: Duration = Duration::from_secs(1);
 const EXIT_STATUS: Duration = Duration::from_millis(200);
 /// Bytes read from the server at once.
 const READ_BUFFER: usize = 64 * 1024;
+/// Lines shorter than this are written at once.
+const WRITE_BUFFER: usize = 64 * 1024;
 
 /// Closes the link also when its task is dropped because the node stops.
 pub(super) struct Ending(pub(super) Arc<Link>);
@@ -100,10 +102,19 @@ async fn read(link: &Link, from: impl AsyncRead + Unpin) -> String {
 }
 
 async fn write(link: &Link, mut to: impl AsyncWrite + Unpin) -> String {
+    let mut whole = Vec::new();
     while let Some(line) = link.outbound.pop().await {
         let sent = async {
-            to.write_all(&line).await?;
-            to.write_all(b"\n").await?;
+            if line.len() < WRITE_BUFFER {
+                // In one piece: a line and its end, written one after the other, wake the server twice.
+                whole.clear();
+                whole.extend_from_slice(&line);
+                whole.push(b'\n');
+                to.write_all(&whole).await?;
+            } else {
+                to.write_all(&line).await?;
+                to.write_all(b"\n").await?;
+            }
             to.flush().await
         };
         if let Err(e) = sent.await {
