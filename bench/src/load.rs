@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use crate::{
     call::call,
     node::{Node, Transport},
+    system,
 };
 
 /// Longer than warm streams are kept, and than the loop takes to notice.
@@ -60,7 +61,7 @@ async fn over(transport: Transport, options: &Options) -> Result<Value> {
     call(&asking.mesh, answering.id, Bytes::from_static(b"first")).await?;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let running = || asking.tasks.running() + answering.tasks.running();
-    let before = (running(), resident_kib());
+    let before = (running(), system::resident_kib());
     let mut rounds = Vec::new();
     for _ in 0..options.rounds {
         let start = Instant::now();
@@ -68,7 +69,7 @@ async fn over(transport: Transport, options: &Options) -> Result<Value> {
         rounds.push(json!({
             "per_second": f64::from(options.calls) / start.elapsed().as_secs_f64(),
             "tasks": running(),
-            "resident_kib": resident_kib(),
+            "resident_kib": system::resident_kib(),
         }));
     }
     tokio::time::sleep(SETTLE).await;
@@ -79,7 +80,7 @@ async fn over(transport: Transport, options: &Options) -> Result<Value> {
         "refused_streams": answering.mesh.refused_streams() + asking.mesh.refused_streams(),
         "before": { "tasks": before.0, "resident_kib": before.1 },
         "rounds": rounds,
-        "settled": { "tasks": running(), "resident_kib": resident_kib() },
+        "settled": { "tasks": running(), "resident_kib": system::resident_kib() },
     });
     asking.tasks.stop().await;
     answering.tasks.stop().await;
@@ -114,11 +115,4 @@ async fn round(mesh: &Mesh, peer: PeerId, options: &Options) -> Result<()> {
         options.calls
     );
     Ok(())
-}
-
-/// Memory of this process that is in use, where the system tells it (Linux).
-fn resident_kib() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
-    line.split_whitespace().nth(1)?.parse().ok()
 }

@@ -12,11 +12,14 @@ mod load;
 mod measure;
 mod node;
 mod process;
+mod soak;
 mod stats;
+mod system;
 mod table;
 mod ways;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use peerage::toolbox::Toolbox;
 
 use measure::Measure;
 
@@ -43,6 +46,11 @@ enum Command {
     Load(load::Options),
     /// Calls of a trusted peer while a stranger is hostile, against undisturbed ones.
     Abuse(abuse::Options),
+    /// Calls spread over a long time, with cut connections: how each ends, and what stays behind.
+    Soak(soak::Options),
+    /// The built-in MCP server, as the child of a node; started by it.
+    #[command(hide = true)]
+    Toolbox,
     /// The answering side of a measure; started by it.
     #[command(hide = true)]
     Serve(node::Options),
@@ -80,6 +88,8 @@ fn main() -> anyhow::Result<()> {
             Command::Ask(options) => ways::obey(call::Ours::new(&options).await?).await,
             Command::Child => child::run(),
             Command::Crowd(options) => crowd::run(&options).await,
+            Command::Soak(options) => soak::run(&options).await,
+            Command::Toolbox => Ok(Toolbox.serve_stdio().await?),
         }
     })
 }

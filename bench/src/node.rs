@@ -61,7 +61,8 @@ impl Transport {
         }
     }
 
-    fn listen(self) -> Multiaddr {
+    /// Any free port of this machine.
+    pub(crate) fn listen(self) -> Multiaddr {
         let address = match self {
             Self::Tcp => "/ip4/127.0.0.1/tcp/0",
             Self::Quic => "/ip4/127.0.0.1/udp/0/quic-v1",

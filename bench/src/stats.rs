@@ -50,7 +50,7 @@ mod tests {
         let sorted: Vec<_> = (1..=101).map(Duration::from_micros).collect();
         assert_eq!(quantile(&sorted, 0.5), Duration::from_micros(51));
         assert_eq!(quantile(&sorted, 0.99), Duration::from_micros(100));
-        assert_eq!(quantile(&[], 0.5), Duration::ZERO);
+        assert_eq!(quantile::<Duration>(&[], 0.5), Duration::ZERO);
     }
 
     #[test]

@@ -37,12 +37,27 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
             card(),
             br#"{"room":"12","gpu":{"gb":24.5},"n":[1,"",null]}"#.to_vec(),
         ],
+        "did" => vec![root().did().to_string().into_bytes()],
         "grant" => grants(),
+        "headers" => texts([
+            "Content-Type: application/json; charset=utf-8\nAccept: text/event-stream;q=0.5, application/*\nMCP-Protocol-Version: 2026-07-28\nMcp-Method: tools/call\nMcp-Name: =?base64?ZcOp?=\n\n{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"e\u{e9}\",\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\",\"io.modelcontextprotocol/clientCapabilities\":{}}}}",
+            "Mcp-Session-Id: a\nMCP-Protocol-Version: 2025-11-25\nLast-Event-ID: 7\n\n{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"tools\":[{\"name\":\"t\",\"inputSchema\":{\"properties\":{\"deep\":{\"properties\":{\"n\":{\"type\":\"integer\",\"x-mcp-header\":\"N\"}}}}}}]}}",
+        ]),
+        "http" => texts([
+            "POST /mcp/x?y=1 HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}GET / HTTP/1.1\r\n\r\n",
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n3;x=y\r\nabc\r\n0\r\nTrailer: t\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n5\r\ndata:\r\n0\r\n\r\n",
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\nabc",
+        ]),
         "invite" => vec![
             invite([]),
             invite(["/ip4/192.0.2.1/tcp/7338", "/ip6/::1/udp/1/quic-v1"]),
         ],
-        "mcp" => texts([
+        "lines" => texts([
+            "\u{2}one\r\n\ntwo words\nlast",
+            "\u{ff}{\"jsonrpc\":\"2.0\"}\n",
+        ]),
+        "mcp" | "rpc" => texts([
             r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"echo","arguments":{},"_meta":{"progressToken":"t"}}}"#,
             r#"{"jsonrpc":"2.0","id":"a","result":{"content":[{"type":"text","text":"\u00e9"}]}}"#,
             r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"x"}}"#,
@@ -69,6 +84,10 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
                 .to_json(),
             br#"{"status":404,"type":"https://example.org/x","extra":[1]}"#.to_vec(),
         ],
+        "sse" => texts([
+            ": comment\r\nid: 1\nevent: message\ndata: {\"a\":\ndata: 1}\n\nretry: 10\rdata\r\r",
+            "data:x\n\ndata: y\n\n\u{feff}data: z",
+        ]),
         _ => Vec::new(),
     }
 }

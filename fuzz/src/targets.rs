@@ -6,14 +6,22 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use peerage_core::{
     address::Address,
     card::{Card, CardContent},
+    did::Did,
     grant::Chain,
-    invite::Invite,
+    invite::{Invite, InviteSecret},
     problem::Problem,
 };
 
+use bytes::Bytes;
+use futures::{FutureExt as _, TryStreamExt as _};
+use rmcp::model::{ClientJsonRpcMessage, ServerJsonRpcMessage};
+use sse_stream::SseStream;
+
 use crate::{
+    http,
     included::{self, Packet},
     seeds::{NOW, root},
+    stdio,
 };
 
 /// The header of every link of a grant: `{"alg":"EdDSA","typ":"o-grant+jwt"}`.
@@ -23,14 +31,20 @@ const GRANT_HEADER: &str = "eyJhbGciOiJFZERTQSIsInR5cCI6Im8tZ3JhbnQrand0In0";
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const ALL: [(&str, Target); 7] = [
+pub const ALL: [(&str, Target); 13] = [
     ("address", address),
     ("card", card),
+    ("did", did),
     ("grant", grant),
+    ("headers", headers),
+    ("http", http),
     ("invite", invite),
+    ("lines", lines),
     ("mcp", mcp),
     ("mdns", mdns),
     ("problem", problem),
+    ("rpc", rpc),
+    ("sse", sse),
 ];
 
 /// A name that a peer shows is the same after it was written and read.
@@ -94,6 +108,7 @@ fn verify(text: &str) {
 /// An invite is the same after it was written and read.
 pub fn invite(bytes: &[u8]) {
     let Ok(text) = from_utf8(bytes) else { return };
+    drop(text.parse::<InviteSecret>());
     let Ok(invite) = Invite::decode(text) else {
         return;
     };
@@ -104,7 +119,7 @@ pub fn invite(bytes: &[u8]) {
 
 /// A JSON-RPC message is one line, reads the same again, and keeps its form when its id is replaced.
 pub fn mcp(bytes: &[u8]) {
-    included::check_mcp(bytes);
+    stdio::check_message(bytes);
 }
 
 /// A packet tells of a bounded number of peers.
@@ -123,4 +138,63 @@ pub fn problem(bytes: &[u8]) {
     if json.len() <= Problem::MAX_BYTES {
         assert_eq!(Problem::from_json(&json).as_ref(), Some(&problem));
     }
+}
+
+/// A DID is the same after it was written and read.
+pub fn did(bytes: &[u8]) {
+    let Ok(text) = from_utf8(bytes) else { return };
+    let Ok(did) = text.parse::<Did>() else {
+        return;
+    };
+    assert_eq!(did.to_string().parse().as_ref(), Ok(&did));
+    let again = Did::from_peer_id(&did.peer_id());
+    assert_eq!(again.as_ref().ok(), Some(&did));
+}
+
+/// What the headers of an MCP request say, and whether they agree with its body: lines, an empty one, and
+/// the body.
+pub fn headers(bytes: &[u8]) {
+    stdio::check_headers(bytes);
+}
+
+/// Heads and bodies of calls, from either end, end with the bytes.
+pub fn http(bytes: &[u8]) {
+    http::requests(bytes);
+    http::answer(bytes);
+}
+
+/// Lines of a child are those that it wrote, however they come, and none is longer than the limit.
+pub fn lines(bytes: &[u8]) {
+    stdio::check_lines(bytes);
+}
+
+/// MCP messages that are taken can be written again.
+pub fn rpc(bytes: &[u8]) {
+    if let Ok(message) = serde_json::from_slice::<ServerJsonRpcMessage>(bytes) {
+        serde_json::to_vec(&message).expect("what was read can be written");
+    }
+    if let Ok(message) = serde_json::from_slice::<ClientJsonRpcMessage>(bytes) {
+        serde_json::to_vec(&message).expect("what was read can be written");
+    }
+}
+
+/// A stream of events is the same in whatever pieces it comes; of one that is malformed, how much comes
+/// before the error may differ.
+pub fn sse(bytes: &[u8]) {
+    let size = bytes.first().map_or(1, |first| usize::from(*first) + 1);
+    let whole = events(bytes, bytes.len().max(1));
+    let pieces = events(bytes, size);
+    if let (Some(whole), Some(pieces)) = (whole, pieces) {
+        assert_eq!(whole, pieces);
+    }
+}
+
+/// The events of a stream; none when it is malformed.
+fn events(bytes: &[u8], size: usize) -> Option<Vec<String>> {
+    let pieces = bytes.chunks(size).map(Bytes::copy_from_slice);
+    let pieces: Vec<Result<Bytes, std::convert::Infallible>> = pieces.map(Ok).collect();
+    let stream = SseStream::from_bytes_stream(futures::stream::iter(pieces));
+    let told: futures::stream::TryCollect<_, Vec<_>> =
+        stream.map_ok(|event| format!("{event:?}")).try_collect();
+    told.now_or_never().expect("the pieces are there").ok()
 }

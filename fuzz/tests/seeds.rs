@@ -1,4 +1,7 @@
-//! Every target on its seeds and on seeds that are damaged a little: what a stable compiler can do.
+//! Every target on its seeds, on seeds that are damaged a little, and on what fuzzing has found worth
+//! keeping: what a stable compiler can do.
+
+use std::{fs, path::Path};
 
 use peerage_fuzz::{seeds, targets};
 
@@ -19,6 +22,20 @@ fn no_target_fails_on_its_seeds_whole_cut_or_damaged() {
                 target(&damaged(&seed, copy));
             }
         }
+    }
+}
+
+#[test]
+fn no_target_fails_on_what_is_in_its_corpus() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
+    for (name, target) in targets::ALL {
+        let files = fs::read_dir(corpus.join(name)).expect("every target has a corpus");
+        let mut inputs = 0;
+        for file in files {
+            target(&fs::read(file.unwrap().path()).unwrap());
+            inputs += 1;
+        }
+        assert!(inputs > 0, "the corpus of {name} is empty");
     }
 }
 

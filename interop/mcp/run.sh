@@ -2,6 +2,7 @@
 
 need python3 node npm
 peerage=$(find_peerage)
+fixture=$(find_fixture)
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/peerage-interop.XXXXXX")
 pids=()
@@ -27,8 +28,13 @@ fi
 cp "$here/mcp/package.json" "$installed/package.json"
 npm install --prefix "$installed" --silent --no-fund --no-audit || fail "the npm packages cannot be installed"
 
+# The suites need a newer Node than many systems have.
+export PATH=$installed/node_modules/node/bin:$PATH
 python=$installed/venv/bin/python
 time_server="$python -m mcp_server_time --local-timezone Etc/UTC"
+files=$work/files
+mkdir -p "$files"
+filesystem_server="node $installed/node_modules/@modelcontextprotocol/server-filesystem/dist/index.js $files"
 everything_server="node $installed/node_modules/@modelcontextprotocol/server-everything/dist/index.js stdio"
 
 on() { # on NODE ARGUMENTS...: the program with that node's home
@@ -65,14 +71,29 @@ value = json.load(sys.stdin)[sys.argv[1]]
 print(value[0] if isinstance(value, list) else value)' "$1"
 }
 
-both_servers_listed() {
+url_of() { # url_of NAME PROGRAM...: starts a program that prints its URL, which it leaves in $url
+    local name=$1
+    shift
+    "$@" >"$work/$name.url" 2>"$work/$name.log" &
+    pids+=($!)
+    await 30 "the URL of $name" grep -q http "$work/$name.url"
+    url=$(<"$work/$name.url")
+}
+
+# There are more tools here than are listed by default.
+export PEERAGE_ALL_TOOLS=true
+
+servers_listed() {
     on caller tools --json | "$python" -c 'import json, sys
 listed = json.load(sys.stdin)
 listed = listed["tools"] if isinstance(listed, dict) else listed
-sys.exit({"time", "everything"} - {tool["server"] for tool in listed} != set())'
+sys.exit({"time", "everything", "files", "fixture", "web"} - {tool["server"] for tool in listed} != set())'
 }
 
-up sharer --share "time=$time_server" --share "everything=$everything_server"
+url_of fixture "$fixture" http
+direct=$url
+up sharer --share "time=$time_server" --share "everything=$everything_server" \
+    --share "broken=false" --share "files=$filesystem_server" --share "fixture=$fixture stdio" --share "web=$direct"
 address=$(on sharer status --json | field listen)
 sharer=$(on sharer status --json | field peer_id)
 [[ $address == */p2p/* ]] || address=$address/p2p/$sharer
@@ -81,13 +102,37 @@ mkdir -p "$work/caller"
 code=$(on sharer invite --json | field code)
 on caller --name caller join "$code" >"$work/join.log" 2>&1 || fail "join: $(cat "$work/join.log")"
 up caller --peer "$address"
-await 30 "the shared tools to be listed" both_servers_listed
+await 30 "the shared tools to be listed" servers_listed
+
+api=$(on caller status --json | field api)
+token=$(on caller status --json | field token_file)
+[[ $api == *://* ]] || api=http://$api
+failed=0
+ways=()
 
 "$python" "$here/mcp/check.py" \
     --peerage "$peerage" \
     --home "$work/caller" \
-    --api "$(on caller status --json | field api)" \
-    --token-file "$(on caller status --json | field token_file)" \
+    --api "$api" \
+    --token-file "$token" \
     --peer "$sharer" \
     --server "time=$time_server" \
-    --server "everything=$everything_server"
+    --server "everything=$everything_server" || failed=1
+
+endpoint=$api/peers/$sharer/mcp
+"$python" "$here/mcp/fidelity.py" --token-file "$token" --aggregate "$api/mcp" \
+    --way "fixture=$endpoint/fixture" --way "web=$endpoint/web" || failed=1
+# Modules are looked for beside the file.
+cp "$here/mcp/typescript.mjs" "$installed/"
+for server in fixture web; do
+    node "$installed/typescript.mjs" "$token" "$endpoint/$server" "$direct" "$endpoint/files" "$files" || failed=1
+done
+
+for server in fixture web; do
+    url_of "to-$server" node "$here/mcp/bearer.mjs" "$api/peers/$sharer/mcp/$server" "$token"
+    ways+=("--way" "two nodes, $server=$url")
+done
+"$python" "$here/mcp/conformance.py" --modules "$installed/node_modules" --direct "$direct" "${ways[@]}" || failed=1
+"$python" "$here/mcp/clients.py" --modules "$installed/node_modules" \
+    --peerage "$peerage" --sharer "$work/sharer" --caller "$work/caller" || failed=1
+exit "$failed"

@@ -1,18 +1,22 @@
 //! The peer book: all that is known of other peers, changed only by events.
 
+mod cards;
+mod jitter;
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
+use self::jitter::Jitter;
 use crate::{Multiaddr, PeerId, card::Card, dial};
+
+pub use self::cards::MAX_STRANGERS_CARDS;
 
 /// Peers kept at the most; past it the stalest stranger makes room, and a new stranger is left out
 /// when nobody can.
 pub const MAX_PEERS: usize = 4096;
 /// Addresses kept for one peer at the most; past it the stalest goes.
 pub const MAX_ADDRESSES: usize = 16;
-/// Bytes of strangers' cards kept at the most; past it those go that were heard of longest ago.
-pub const MAX_STRANGERS_CARDS: usize = 32 * 1024 * 1024;
 /// Bytes kept of a cause or of a peer's own description of itself.
 const MAX_TEXT: usize = 512;
 /// Weight of a new sample in the smoothed round trip (RFC 6298, section 2: one eighth).
@@ -278,7 +282,7 @@ impl PeerBook {
         Self {
             me,
             peers: BTreeMap::new(),
-            jitter: Jitter(seed | 1),
+            jitter: Jitter::new(seed),
             left_out: 0,
         }
     }
@@ -352,29 +356,9 @@ impl PeerBook {
         let is_card = matches!(event, PeerEvent::CardAccepted(_));
         let changed = record.apply(event, now, chance);
         if is_card {
-            self.bound_cards(&peer);
+            cards::bound(&mut self.peers, &peer);
         }
         changed
-    }
-
-    /// Lets go of strangers' cards when there are too many, but not of the `latest`: somebody may come
-    /// with one key after the other, each with as large a card as may be.
-    fn bound_cards(&mut self, latest: &PeerId) {
-        let strangers = self
-            .peers
-            .iter_mut()
-            .filter(|(_, r)| r.relation == Relation::Stranger);
-        let size = |record: &PeerRecord| record.card.as_ref().map_or(0, |card| card.bytes().len());
-        let mut held: Vec<_> = strangers.filter(|(_, r)| r.card.is_some()).collect();
-        let mut total: usize = held.iter().map(|(_, record)| size(record)).sum();
-        held.sort_by_key(|(peer, r)| (*peer == latest, r.link.is_some(), r.last_seen));
-        for (_, record) in held {
-            if total <= MAX_STRANGERS_CARDS {
-                return;
-            }
-            total -= size(record);
-            record.card = None;
-        }
     }
 
     /// The record of a peer, made when there is room or when it is `certain` that the peer exists.
@@ -541,23 +525,6 @@ fn shorten(mut text: String) -> String {
         text.truncate(end);
     }
     text
-}
-
-/// A small generator (xorshift, Marsaglia 2003) that is part of the book's state, so that a run of
-/// the lab repeats from its seed; nothing secret depends on it.
-#[derive(Clone, Debug)]
-struct Jitter(u64);
-
-impl Jitter {
-    /// The next number in `0.0..1.0`.
-    fn next(&mut self) -> f64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        #[expect(clippy::cast_precision_loss, reason = "53 bits are what a float holds")]
-        let high = (self.0 >> 11) as f64;
-        high / 9_007_199_254_740_992.0
-    }
 }
 
 #[cfg(test)]

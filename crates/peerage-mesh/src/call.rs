@@ -22,7 +22,10 @@ use http::{HeaderValue, Request, Response, header::HOST};
 use libp2p::StreamProtocol;
 use peerage_core::PeerId;
 use thiserror::Error;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, futures::Notified};
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, futures::Notified},
+    time::timeout,
+};
 
 pub use body::{Body, BoxError, ResponseBody};
 pub use serve::{Inbound, Origin};
@@ -40,6 +43,11 @@ pub const MAX_CALLS: usize = 128;
 /// How long a warm stream is kept without a call. Less than the other side keeps it, so that a call
 /// seldom meets a stream that is just being closed.
 const KEEP_WARM: Duration = Duration::from_secs(20);
+/// For how long no further stream is asked for after a peer took none, while calls are under way that will
+/// leave theirs: whoever goes on asking is taken for hostile.
+const FULL: Duration = Duration::from_secs(1);
+/// How long a call waits for another one's stream; then it is told that the peer is busy.
+const LONGEST_TURN: Duration = Duration::from_secs(10);
 /// Why a call got no answer.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -101,6 +109,8 @@ struct Pool {
     /// How the peer is named as the host of a request.
     host: Option<HeaderValue>,
     warm: Mutex<Vec<Warm>>,
+    /// When the peer last took no further stream.
+    full: Mutex<Option<Instant>>,
     /// Told when a stream is free or gone: for calls to a peer that takes no further stream.
     freed: Notify,
     /// Calls that wait for that.
@@ -118,15 +128,11 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Waits until another call has ended; `false` when all the others wait as well.
+    /// Waits until another call has ended; `false` when all the others wait as well, or none ends for long.
     async fn wait_for_others(&self, freed: Notified<'_>) -> bool {
         let waiting = Waiting::begin(&self.pool.waiting);
         let calls = MAX_CALLS - self.pool.places.available_permits();
-        let others = calls > waiting.count;
-        if others {
-            freed.await;
-        }
-        others
+        calls > waiting.count && timeout(LONGEST_TURN, freed).await.is_ok()
     }
 }
 
@@ -188,6 +194,7 @@ impl Calls {
     ) -> Result<Response<ResponseBody>, CallError> {
         let peer = place.peer;
         prepare(place.pool.host.as_ref(), &mut request);
+        let mut refused = false;
         loop {
             let pool = place.pool.clone();
             let freed = pool.freed.notified();
@@ -206,9 +213,16 @@ impl Calls {
                     },
                 }
             }
+            // Others of this node's calls have what the peer gives: one of their streams will do.
+            if pool.is_full() && place.wait_for_others(freed).await {
+                continue;
+            }
             let mut fresh = match self.fresh(peer).await {
-                // Others of this node's calls have what the peer gives: one of their streams will do.
-                Err(error) if error.is_no_room() && place.wait_for_others(freed).await => continue,
+                Err(error) if error.is_no_room() && !refused => {
+                    pool.lock_full().replace(Instant::now());
+                    refused = true;
+                    continue;
+                }
                 fresh => fresh?,
             };
             return match fresh.send(request, &self.tasks).await {
@@ -251,6 +265,7 @@ impl Calls {
                 Arc::new(Pool {
                     host: HeaderValue::from_str(&peer.to_base58()).ok(),
                     warm: Mutex::default(),
+                    full: Mutex::default(),
                     freed: Notify::new(),
                     waiting: AtomicUsize::new(0),
                     places: Arc::new(Semaphore::new(MAX_CALLS)),
@@ -272,6 +287,15 @@ impl Calls {
 }
 
 impl Pool {
+    /// Whether the peer took no further stream a moment ago.
+    fn is_full(&self) -> bool {
+        self.lock_full().is_some_and(|at| at.elapsed() < FULL)
+    }
+
+    fn lock_full(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.full.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Warm>> {
         self.warm.lock().unwrap_or_else(PoisonError::into_inner)
     }

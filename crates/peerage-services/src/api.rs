@@ -56,6 +56,9 @@ pub struct NodeStatus {
     /// What peers may use of the node, what they use, and what they were refused.
     #[serde(default)]
     pub limits: LimitsView,
+    /// What the node's owner should know, a sentence each: that its store was damaged, and what was lost.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 /// How to reach a running node: the file `node.json` in its folder, written when the local API answers and

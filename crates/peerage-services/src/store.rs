@@ -1,10 +1,14 @@
 //! What a node keeps on disk: one embedded store, written so that a kill at any moment loses nothing
-//! that was acknowledged.
+//! that was acknowledged, and looked through when it is opened, so that what was altered is noticed.
+
+mod pages;
+mod rescue;
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, ErrorKind},
-    path::Path,
+    panic::catch_unwind,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -14,6 +18,8 @@ use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition, TableErro
 use serde::{Serialize, de::DeserializeOwned};
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
+
+pub use rescue::Damage;
 
 /// Bytes of cache; redb's own default is a gigabyte.
 const CACHE: usize = 8 * 1024 * 1024;
@@ -41,11 +47,19 @@ pub enum Table {
     Names,
     /// Name → what is shared under it.
     Shares,
+    /// What this node must remember of itself, by name.
+    Own,
+    /// Where a damaged store was put → what was lost with it.
+    Damages,
 }
 
 impl Table {
     fn definition(self) -> TableDefinition<'static, &'static str, &'static [u8]> {
-        TableDefinition::new(match self {
+        TableDefinition::new(self.name())
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
             Self::Peers => "peers",
             Self::Cards => "cards",
             Self::Grants => "grants",
@@ -53,7 +67,9 @@ impl Table {
             Self::Invites => "invites",
             Self::Names => "names",
             Self::Shares => "shares",
-        })
+            Self::Own => "own",
+            Self::Damages => "damages",
+        }
     }
 }
 
@@ -64,6 +80,9 @@ pub enum StoreError {
     /// Another process has it open.
     #[error("another process has the store open")]
     InUse,
+    /// A later version of the program wrote it.
+    #[error("the store is of a later version of this program")]
+    Newer,
     /// The file cannot be used.
     #[error("the store cannot be used")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -89,7 +108,15 @@ impl From<StoreError> for Problem {
 
 /// The store. Clones share it. Methods block for about as long as the disk takes to confirm.
 #[derive(Clone, Debug)]
-pub struct Store(Arc<Database>);
+pub struct Store(Arc<Open>);
+
+/// An open store.
+#[derive(Debug)]
+struct Open {
+    database: Database,
+    /// Held for as long as it is open: others must not look at what is just being written.
+    _lock: File,
+}
 
 /// Writes that take effect together.
 #[derive(Debug, Default)]
@@ -115,16 +142,42 @@ impl Batch {
 }
 
 impl Store {
-    /// Opens the store, or makes it.
+    /// Opens the store, or makes it. One that is damaged is kept beside a fresh one with all that is
+    /// sound in it, and [`Store::damages`] tells of it.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: in use, or not a store.
+    /// [`StoreError`]: in use, or the disk fails.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let lock = hold(path)?;
         if !path.exists() {
             make(path)?;
         }
-        Ok(Self(Arc::new(database(path)?)))
+        let database = match sound_database(path)? {
+            Some(database) => database,
+            None => {
+                let damage = rescue::rescue(path)?;
+                tracing::error!("{damage}");
+                database(path)?
+            }
+        };
+        Ok(Self(Arc::new(Open {
+            database,
+            _lock: lock,
+        })))
+    }
+
+    /// What happened to the store, and is not forgotten as long as the damaged file is there.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the disk fails.
+    pub fn damages(&self) -> Result<Vec<Damage>, StoreError> {
+        let all = self.all::<Damage>(Table::Damages)?.into_iter();
+        Ok(all
+            .map(|(_, damage)| damage)
+            .filter(|damage| damage.file.exists())
+            .collect())
     }
 
     /// As [`Store::open`], but waits for a moment when it is in use.
@@ -152,7 +205,7 @@ impl Store {
         table: Table,
         key: &str,
     ) -> Result<Option<T>, StoreError> {
-        let read = self.0.begin_read().map_err(StoreError::of)?;
+        let read = self.0.database.begin_read().map_err(StoreError::of)?;
         let open = match read.open_table(table.definition()) {
             Ok(open) => open,
             Err(TableError::TableDoesNotExist(_)) => return Ok(None),
@@ -168,7 +221,7 @@ impl Store {
     ///
     /// [`StoreError`] when the disk fails.
     pub fn all<T: DeserializeOwned>(&self, table: Table) -> Result<Vec<(String, T)>, StoreError> {
-        let read = self.0.begin_read().map_err(StoreError::of)?;
+        let read = self.0.database.begin_read().map_err(StoreError::of)?;
         let open = match read.open_table(table.definition()) {
             Ok(open) => open,
             Err(TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
@@ -190,7 +243,9 @@ impl Store {
     ///
     /// [`StoreError`] when the disk fails; nothing of the batch is then there.
     pub fn write(&self, batch: Batch) -> Result<(), StoreError> {
-        let write = self.0.begin_write().map_err(StoreError::of)?;
+        let mut write = self.0.database.begin_write().map_err(StoreError::of)?;
+        // Otherwise a state that a kill left half written could not be told from a damaged one.
+        write.set_two_phase_commit(true);
         for (table, key, value) in batch.0 {
             let mut open = write
                 .open_table(table.definition())
@@ -235,10 +290,50 @@ fn database(path: &Path) -> Result<Database, StoreError> {
         .map_err(StoreError::of)
 }
 
+/// Opens a store that is as it was left; none when it is damaged.
+fn sound_database(path: &Path) -> Result<Option<Database>, StoreError> {
+    if !rescue::is_sound(path)? {
+        return Ok(None);
+    }
+    // It was looked through, but redb has been seen to panic on what it did not expect.
+    match catch_unwind(|| database(path)) {
+        Ok(Err(StoreError::Failed(error))) if is_damage(error.as_ref()) => Ok(None),
+        Ok(opened) => opened.map(Some),
+        Err(_) => Ok(None),
+    }
+}
+
+fn is_damage(error: &(dyn std::error::Error + 'static)) -> bool {
+    matches!(
+        error.downcast_ref::<redb::Error>(),
+        Some(redb::Error::Corrupted(_) | redb::Error::RepairAborted)
+    )
+}
+
+/// Takes the lock beside the store, which this process gives back when it ends, however it does.
+fn hold(path: &Path) -> Result<File, StoreError> {
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path.with_extension("lock"))
+        .map_err(StoreError::of)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse),
+        Err(TryLockError::Error(error)) => Err(StoreError::of(error)),
+    }
+}
+
+/// A name for a store that is not in its place yet.
+fn aside(path: &Path) -> PathBuf {
+    path.with_extension(format!("{:016x}.tmp", rand::random::<u64>()))
+}
+
 /// Makes an empty store aside and puts it in its place whole: one that was half made when the node was
 /// killed could never be opened again. Of several that make it at once one wins.
 fn make(path: &Path) -> Result<(), StoreError> {
-    let aside = path.with_extension(format!("{:016x}.tmp", rand::random::<u64>()));
+    let aside = aside(path);
     let made = database(&aside).map(drop);
     let placed = made.and_then(|()| place(&aside, path).map_err(StoreError::of));
     // Where it could not be made there may be nothing to remove.
@@ -251,6 +346,10 @@ fn place(aside: &Path, path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
+    sync_folder(path)
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
     path.parent()
         .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
@@ -262,67 +361,4 @@ fn decode<T: DeserializeOwned>(table: Table, key: &str, value: &[u8]) -> Option<
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_written_is_there_after_opening_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("store.redb");
-        let store = Store::open(&path).unwrap();
-        store.put(Table::Trusted, "a", &1).unwrap();
-        store.put(Table::Trusted, "b", &2).unwrap();
-        store.remove(Table::Trusted, "a").unwrap();
-        drop(store);
-        let store = Store::open(&path).unwrap();
-        assert_eq!(store.all::<u32>(Table::Trusted).unwrap(), [("b".into(), 2)]);
-        assert_eq!(store.get::<u32>(Table::Trusted, "a").unwrap(), None);
-        assert_eq!(store.get::<u32>(Table::Shares, "a").unwrap(), None);
-    }
-
-    #[test]
-    fn a_store_is_made_whole_or_not_at_all() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("store.redb");
-        // What a kill leaves of the making.
-        fs::write(folder.path().join("store.0000000000000000.tmp"), [0; 4096]).unwrap();
-        drop(Store::open(&path).unwrap());
-        let files = fs::read_dir(folder.path()).unwrap().count();
-        assert_eq!(files, 2, "nothing of the making is left");
-    }
-
-    #[tokio::test]
-    async fn a_store_that_is_in_use_for_a_moment_is_waited_for() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("store.redb");
-        let held = Store::open(&path).unwrap();
-        let opening = Store::open_soon(&path);
-        tokio::pin!(opening);
-        assert!(futures::poll!(&mut opening).is_pending());
-        drop(held);
-        opening.await.unwrap();
-    }
-
-    #[test]
-    fn a_value_that_cannot_be_read_costs_only_itself() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&folder.path().join("store.redb")).unwrap();
-        store.put(Table::Trusted, "good", &1).unwrap();
-        store.put(Table::Trusted, "odd", &"text").unwrap();
-        assert_eq!(
-            store.all::<u32>(Table::Trusted).unwrap(),
-            [("good".into(), 1)]
-        );
-    }
-
-    #[test]
-    fn a_store_in_use_and_a_file_that_is_none_are_told_apart() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("store.redb");
-        let _held = Store::open(&path).unwrap();
-        assert!(matches!(Store::open(&path), Err(StoreError::InUse)));
-        let other = folder.path().join("other");
-        fs::write(&other, vec![7; 10_000]).unwrap();
-        assert!(matches!(Store::open(&other), Err(StoreError::Failed(_))));
-    }
-}
+mod tests;

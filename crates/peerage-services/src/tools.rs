@@ -69,8 +69,9 @@ impl Tools {
     pub async fn call_with(
         &self,
         call: ToolCall,
-        options: CallOptions,
+        mut options: CallOptions,
     ) -> Result<Value, ToolCallError> {
+        options.repeats_arguments |= self.repeats_arguments(&call);
         let client = self.client(call.peer, &call.server);
         client.call_tool(&call.tool, call.arguments, options).await
     }
@@ -82,6 +83,30 @@ impl Tools {
     /// As [`Tools::call_with`].
     pub async fn list(&self, peer: PeerId, server: &str) -> Result<Vec<Value>, ToolCallError> {
         self.client(peer, server).list_tools().await
+    }
+
+    /// Whether the tool wants arguments repeated in headers, as far as it is known.
+    fn repeats_arguments(&self, call: &ToolCall) -> bool {
+        let wants = |name: Option<&Value>, schema: Option<&Value>| {
+            name.and_then(Value::as_str) == Some(&call.tool) && schema.is_some_and(wants_headers)
+        };
+        let ctx = &self.0.ctx;
+        if call.peer == ctx.me() {
+            let tools = ctx.shares.get(&call.server).map(|share| share.tools());
+            return tools
+                .unwrap_or_default()
+                .iter()
+                .any(|tool| wants(tool.get("name"), tool.get("inputSchema")));
+        }
+        ctx.mesh.book().read(|book| {
+            let card = book.get(&call.peer).and_then(|record| record.card.as_ref());
+            let servers = card.map(|card| card.servers()).unwrap_or_default();
+            let server = servers.iter().find(|server| server.name == call.server);
+            server.is_some_and(|server| {
+                let mut tools = server.tools.iter();
+                tools.any(|tool| wants(tool.get("name"), tool.get("inputSchema")))
+            })
+        })
     }
 
     fn client(&self, peer: PeerId, server: &str) -> McpClient {
@@ -121,6 +146,15 @@ impl Tools {
             self.0.changes.send_modify(|version| *version += 1);
         }
     }
+}
+
+/// Whether a tool's schema wants an argument repeated in a header.
+fn wants_headers(schema: &Value) -> bool {
+    let properties = schema.get("properties").and_then(Value::as_object);
+    properties.is_some_and(|properties| {
+        let mut schemas = properties.values();
+        schemas.any(|schema| schema.get("x-mcp-header").is_some() || wants_headers(schema))
+    })
 }
 
 fn matters(event: &PeerEvent) -> bool {

@@ -3,8 +3,11 @@
 //! ```text
 //! HOME/peerage.toml             configuration
 //! HOME/mesh/root.json           the mesh's root key and name (0600)
+//! HOME/mesh/root.json.sum       its SHA-256, so that a changed key is noticed
 //! HOME/nodes/NAME/identity.key  the node's key, 32 bytes (0600)
+//! HOME/nodes/NAME/identity.key.sum  its SHA-256
 //! HOME/nodes/NAME/store.redb    peers, grants, shares, invitations
+//! HOME/nodes/NAME/store.redb.damaged-DATE  one that was altered, kept for its owner
 //! HOME/nodes/NAME/api.token     what the local API asks of TCP clients (0600)
 //! HOME/nodes/NAME/node.sock     the local API
 //! HOME/nodes/NAME/node.json     where a running node is reached (0600)
@@ -18,9 +21,11 @@ use std::{
 };
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use data_encoding::HEXLOWER;
 use peerage_core::{Identity, address::Address, problem::Problem};
 use peerage_services::{api::NodeFile, members::Root};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::config::{IdentitySource, read_seed};
 
@@ -65,7 +70,7 @@ impl Home {
     ///
     /// # Errors
     ///
-    /// `home_unusable`, or what is wrong with the seed.
+    /// `home_unusable`; `home_damaged` when the key was altered or is gone; or what is wrong with the seed.
     pub(crate) fn identity(&self, source: &IdentitySource) -> Result<Identity, Problem> {
         match source {
             IdentitySource::Stored => self.stored_identity(),
@@ -83,7 +88,7 @@ impl Home {
     ///
     /// # Errors
     ///
-    /// `home_unusable`.
+    /// `home_unusable`; `home_damaged` when it was altered or is gone.
     pub(crate) fn root(&self) -> Result<Root, Problem> {
         let path = self.home.join("mesh").join("root.json");
         let made = || {
@@ -94,7 +99,7 @@ impl Home {
             };
             serde_json::to_vec(&stored).expect("two texts always serialise")
         };
-        let bytes = create_or_read(&path, made).map_err(|error| unusable(&path, &error))?;
+        let bytes = unaltered(&path, made)?;
         let damaged = || damaged(&path);
         let stored: StoredRoot = serde_json::from_slice(&bytes).map_err(|_| damaged())?;
         let secret = BASE64_URL_SAFE_NO_PAD.decode(stored.secret);
@@ -190,7 +195,7 @@ impl Home {
     fn stored_identity(&self) -> Result<Identity, Problem> {
         let path = self.node.join("identity.key");
         let made = || Identity::generate().secret().to_vec();
-        let bytes = create_or_read(&path, made).map_err(|error| unusable(&path, &error))?;
+        let bytes = unaltered(&path, made)?;
         let secret = <[u8; 32]>::try_from(bytes).map_err(|_| damaged(&path))?;
         Ok(Identity::from_secret(secret))
     }
@@ -205,6 +210,37 @@ fn mesh_name(key: &Identity) -> Address {
     let tail: String = did.chars().rev().take(4).collect();
     Address::top(&format!("{}-{tail}", user.trim_end_matches('-')))
         .expect("a sanitised segment with letters and digits behind it is a segment")
+}
+
+/// Reads a key, or makes it. Another key is as good a key, so its sum is kept beside it: one that was
+/// altered, or is gone, is never taken for a new one.
+fn unaltered(path: &Path, made: impl FnOnce() -> Vec<u8>) -> Result<Vec<u8>, Problem> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".sum");
+    let beside = PathBuf::from(beside);
+    if beside.exists() && !path.exists() {
+        return Err(damaged_key(path, "is gone", &beside));
+    }
+    let bytes = create_or_read(path, made).map_err(|error| unusable(path, &error))?;
+    let sum = HEXLOWER.encode(&Sha256::digest(&bytes)).into_bytes();
+    let noted =
+        create_or_read(&beside, || sum.clone()).map_err(|error| unusable(&beside, &error))?;
+    if noted.trim_ascii() != sum {
+        return Err(damaged_key(path, "is damaged", &beside));
+    }
+    Ok(bytes)
+}
+
+fn damaged_key(path: &Path, what: &str, sum: &Path) -> Problem {
+    let text = format!(
+        "{} {what}: it is not what {} tells",
+        path.display(),
+        sum.display()
+    );
+    Problem::new(500, "home_damaged", text).hint(
+        "put back a copy of it; remove the .sum file if the key is the right one; \
+         or move both away to start with a new one",
+    )
 }
 
 /// Reads a file, or makes it whole with mode 0600 if it is not there; of several that make it at once
@@ -325,5 +361,61 @@ mod tests {
             fs::read(folder.path().join("nodes/a/identity.key")).unwrap(),
             b"short"
         );
+    }
+
+    /// What a file becomes when a bit of any byte is flipped, a tail is cut, or it is gone.
+    fn alterations(whole: &[u8]) -> Vec<Option<Vec<u8>>> {
+        let flips = (0..whole.len()).map(|at| {
+            let mut bytes = whole.to_vec();
+            bytes[at] ^= 1 << (at * 5 % 8);
+            Some(bytes)
+        });
+        let cuts = (0..whole.len()).step_by(7);
+        let cuts = cuts.map(|end| Some(whole[..end].to_vec()));
+        flips.chain(cuts).chain([None]).collect()
+    }
+
+    #[test]
+    fn a_key_that_is_altered_anywhere_is_told_and_never_another_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::open(folder.path(), "a").unwrap();
+        let id = home.identity(&IdentitySource::Stored).unwrap().peer_id();
+        let root = home.root().unwrap().key.peer_id();
+        for file in [
+            "nodes/a/identity.key",
+            "nodes/a/identity.key.sum",
+            "mesh/root.json",
+            "mesh/root.json.sum",
+        ] {
+            let path = folder.path().join(file);
+            let whole = fs::read(&path).unwrap();
+            let sum = file.ends_with(".sum");
+            for altered in alterations(&whole) {
+                match &altered {
+                    Some(bytes) => fs::write(&path, bytes).unwrap(),
+                    None => fs::remove_file(&path).unwrap(),
+                }
+                let read = if file.starts_with("mesh") {
+                    home.root().map(|root| root.key.peer_id())
+                } else {
+                    let key = home.identity(&IdentitySource::Stored);
+                    key.map(|key| key.peer_id())
+                };
+                match read {
+                    // Without its sum a key is what it is.
+                    Ok(key) if sum && altered.is_none() => assert!(key == id || key == root),
+                    Ok(_) => panic!("{file}: {altered:?} was taken"),
+                    Err(problem) => {
+                        assert_eq!(problem.code, "home_damaged", "{file}: {problem:?}");
+                        assert!(problem.hint.is_some());
+                        assert_eq!(fs::read(&path).ok(), altered, "it is left as it was");
+                    }
+                }
+                fs::write(&path, &whole).unwrap();
+            }
+            assert_eq!(home.root().unwrap().key.peer_id(), root);
+            let key = home.identity(&IdentitySource::Stored).unwrap();
+            assert_eq!(key.peer_id(), id);
+        }
     }
 }

@@ -4,11 +4,13 @@
 mod it {
     mod background;
     mod commands;
+    mod damaged;
     mod demo;
     mod fake;
     mod hostile;
     mod interrupted;
     mod killed;
+    mod kills;
     mod program;
     mod running;
     mod session;

@@ -8,7 +8,11 @@ use futures::{StreamExt, future::join_all, stream};
 use http::{Request, StatusCode, header::RETRY_AFTER};
 use http_body_util::{BodyExt, Empty, StreamBody};
 use peerage::{Multiaddr, Node, PeerId, Problem};
-use peerage_core::{Identity, multiaddr::Protocol, peer_book::PeerBook};
+use peerage_core::{
+    Identity,
+    multiaddr::Protocol,
+    peer_book::{MAX_PEERS, PeerBook, PeerEvent, Source},
+};
 use peerage_lab::{Lab, LocalApi, WITHIN, introduced, until_true};
 use peerage_mesh::{Body, Book, Limits, Mesh, MeshConfig, Tasks, Transports};
 use peerage_services::api::{LimitsView, NodeStatus};
@@ -211,5 +215,27 @@ async fn many_keys_get_no_more_than_the_strangers_half() {
     timeout(Duration::from_secs(10), member.stop())
         .await
         .unwrap();
+    victim.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_invented_peers_fill_no_more_than_the_book() {
+    let lab = Lab::new();
+    let (victim, member, _) = two(&lab).await;
+    let tasks = victim.context().tasks.running();
+    for n in 0..10_000_u64 {
+        let discovered = PeerEvent::Discovered {
+            addresses: vec![Protocol::Memory(u64::MAX - n).into()],
+            source: Source::Mdns,
+            holds: Some(Duration::from_secs(120)),
+        };
+        victim.book().apply(PeerId::random(), discovered);
+    }
+    the_member_is_answered(&member).await;
+    assert!(victim.book().read(PeerBook::len) <= MAX_PEERS);
+    assert!(limits(&victim).await.refused["book_full"] >= 10_000 - MAX_PEERS as u64);
+    let running = victim.context().tasks.running();
+    assert!(running <= tasks + 64, "{running} tasks after {tasks}");
+    member.stop().await;
     victim.stop().await;
 }

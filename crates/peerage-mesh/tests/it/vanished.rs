@@ -26,7 +26,7 @@ fn upload(path: &str) -> (mpsc::Sender<Bytes>, Request<Body>) {
     let source = tokio_stream::wrappers::ReceiverStream::new(source);
     let body = StreamBody::new(source.map(|piece| Ok::<_, Infallible>(Frame::data(piece))));
     let body = body.map_err(|never| match never {}).boxed_unsync();
-    (pieces, Request::post(path).body(body).unwrap())
+    (pieces, Request::post(path).body(body).expect("a request"))
 }
 
 /// A service that begins to answer `/stall` and never reads what is sent there.
@@ -110,7 +110,7 @@ async fn a_receiver_that_does_not_read_slows_only_what_is_sent_to_it() {
             let answer = answered.expect("at once").unwrap().into_body();
             assert_eq!(answer.collect().await.unwrap().to_bytes(), word);
         }
-        assert_eq!(c.mesh.is_connected(&a.id), true);
+        assert!(c.mesh.is_connected(&a.id));
     }
     assert!(
         a.mesh.is_connected(&b.id),

@@ -14,7 +14,6 @@ use futures::{FutureExt, Stream, StreamExt, stream};
 use http::{HeaderMap, header::ACCEPT};
 use peerage_core::problem::Problem;
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 
 use super::Local;
 use crate::{
@@ -111,7 +110,7 @@ pub async fn call_by_name(
     let options = CallOptions {
         deadline: Duration::from_secs(request.timeout_s.clamp(1, LONGEST)),
         progress,
-        cancel: CancellationToken::new(),
+        ..CallOptions::default()
     };
     local.tools.call_with(call, options).await.map_err(problem)
 }

@@ -55,6 +55,14 @@ pub(super) fn status(local: &Local) -> NodeStatus {
         shares: ctx.shares.all().iter().map(|s| share(s)).collect(),
         mdns: (local.mdns)(),
         limits: limits::limits(&ctx.mesh),
+        warnings: warnings(ctx),
+    }
+}
+
+fn warnings(ctx: &Context) -> Vec<String> {
+    match ctx.store.damages() {
+        Ok(damages) => damages.iter().map(ToString::to_string).collect(),
+        Err(error) => vec![error.to_string()],
     }
 }
 

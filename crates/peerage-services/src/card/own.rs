@@ -12,7 +12,7 @@ use peerage_core::{
 };
 use serde_json::{Map, Value};
 
-use crate::{context::Context, members::unix_now, shares::Share};
+use crate::{context::Context, members::unix_now, shares::Share, store::Table};
 
 /// How long a card is good, seconds.
 const LIFETIME: u64 = 6 * 3600;
@@ -33,8 +33,13 @@ struct Issued {
     version: Option<Version>,
     cards: BTreeMap<Vec<String>, Arc<Card>>,
     /// When the last one was issued: each is at least as new as the one before, whatever the clock does.
-    last: u64,
+    /// Not known before the first.
+    last: Option<u64>,
 }
+
+/// Where it is kept when the last card was issued, if that was ahead of the clock: after a burst of
+/// changes others would refuse the cards of a node that was killed, until the clock has caught up.
+const LAST: &str = "card_issued";
 
 /// What a card depends on beside who asks.
 type Version = (u64, Vec<Multiaddr>);
@@ -54,9 +59,13 @@ impl OwnCard {
         let version = (*ctx.shares.changes().borrow(), ctx.addresses());
         let now = unix_now();
         let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = match issued.last {
+            Some(last) => last,
+            None => ctx.store.get(Table::Own, LAST)?.unwrap_or_default(),
+        };
         if issued.version.as_ref() != Some(&version) {
             issued.cards.clear();
-            issued.last += 1;
+            last += 1;
             issued.version = Some(version.clone());
         }
         if let Some(card) = issued.cards.get(&names)
@@ -64,9 +73,12 @@ impl OwnCard {
         {
             return Ok(card.clone());
         }
-        let at = now.max(issued.last);
+        let at = now.max(last);
+        if at > now && issued.last != Some(at) {
+            ctx.store.put(Table::Own, LAST, &at)?;
+        }
+        issued.last = Some(at);
         let card = issue(ctx, &shares, version.1, at)?;
-        issued.last = at;
         issued.cards.insert(names, card.clone());
         Ok(card)
     }

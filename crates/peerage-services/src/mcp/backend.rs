@@ -33,8 +33,10 @@ impl Backend {
 
     /// Ends what runs for it, and waits until it is gone.
     pub async fn stop(&self) {
-        if let Self::Stdio(server) = self {
-            server.stop().await;
+        match self {
+            Self::Stdio(server) => server.stop().await,
+            Self::Http(upstream) => upstream.stop(),
+            Self::Service(_) => {}
         }
     }
 }

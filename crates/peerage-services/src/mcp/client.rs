@@ -84,6 +84,9 @@ pub struct CallOptions {
     pub progress: Option<ProgressSink>,
     /// Gives the call up and tells the server so. Default: never.
     pub cancel: CancellationToken,
+    /// The tool wants arguments repeated in headers, as its server's list says; the list is then asked
+    /// for once in each session. Default: no.
+    pub repeats_arguments: bool,
 }
 
 impl Default for CallOptions {
@@ -92,6 +95,7 @@ impl Default for CallOptions {
             deadline: DEADLINE,
             progress: None,
             cancel: CancellationToken::new(),
+            repeats_arguments: false,
         }
     }
 }
@@ -194,6 +198,9 @@ impl McpClient {
         arguments: Map<String, Value>,
         options: CallOptions,
     ) -> Result<Value, ToolCallError> {
+        if options.repeats_arguments && !self.session().await?.has_listed() {
+            self.list_tools().await?;
+        }
         let params = CallToolRequestParams::new(name.to_owned()).with_arguments(arguments);
         let request = ClientRequest::from(CallToolRequest::new(params));
         match self.request(request.clone(), &options).await {

@@ -1,9 +1,16 @@
 //! A shared server that speaks HTTP by itself, reached as by a reverse proxy that changes nothing.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt, io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use axum::{
-    body::Body,
+    BoxError,
+    body::{Body, Bytes, HttpBody},
     response::{IntoResponse, Response},
 };
 use http::{
@@ -14,6 +21,8 @@ use http::{
     },
     uri::{PathAndQuery, Scheme},
 };
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -21,6 +30,7 @@ use hyper_util::{
 };
 use peerage_core::problem::Problem;
 use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::failure::Failure;
 
@@ -53,6 +63,7 @@ pub struct HttpUpstream {
     url: Arc<Uri>,
     withheld: Option<Arc<str>>,
     client: Arc<Client<HttpsConnector<HttpConnector>, Body>>,
+    stopped: CancellationToken,
 }
 
 /// Why a URL cannot be shared.
@@ -117,6 +128,7 @@ impl HttpUpstream {
             url: Arc::new(url),
             withheld: None,
             client: Arc::new(client),
+            stopped: CancellationToken::new(),
         })
     }
 
@@ -125,6 +137,11 @@ impl HttpUpstream {
     pub fn withholding(mut self, token: &str) -> Self {
         self.withheld = Some(token.into());
         self
+    }
+
+    /// Breaks off what still streams: nobody shares this server any more.
+    pub(super) fn stop(&self) {
+        self.stopped.cancel();
     }
 
     /// Passes one request on and its response back.
@@ -157,7 +174,7 @@ impl HttpUpstream {
             Ok(Ok(response)) => {
                 let (mut parts, body) = response.into_parts();
                 strip_hop_by_hop(&mut parts.headers);
-                Response::from_parts(parts, Body::new(body))
+                Response::from_parts(parts, Body::new(UntilStopped::new(body, &self.stopped)))
             }
             Ok(Err(e)) => {
                 tracing::debug!(error = ?e, upstream = ?self, "an HTTP upstream failed");
@@ -191,6 +208,46 @@ impl HttpUpstream {
         let path = format!("{}?{query}", self.url.path());
         parts.path_and_query = PathAndQuery::try_from(path).ok().or(parts.path_and_query);
         Uri::from_parts(parts).unwrap_or_else(|_| Uri::clone(&self.url))
+    }
+}
+
+/// A response that ends with an error when its server is not shared any more.
+struct UntilStopped {
+    body: Incoming,
+    stopped: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+impl UntilStopped {
+    fn new(body: Incoming, stopped: &CancellationToken) -> Self {
+        Self {
+            body,
+            stopped: Box::pin(stopped.clone().cancelled_owned()),
+        }
+    }
+}
+
+impl HttpBody for UntilStopped {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if self.stopped.as_mut().poll(cx).is_ready() {
+            let error = io::Error::other("the server is not shared any more");
+            return Poll::Ready(Some(Err(error.into())));
+        }
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        frame.map(|frame| frame.map(|frame| frame.map_err(BoxError::from)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

@@ -51,6 +51,7 @@ pub(crate) fn render(output: &Output, status: &NodeStatus) -> String {
                 status.version
             ),
         ),
+        ("warning", status.warnings.join("\n")),
     ]);
     if !status.shares.is_empty() {
         text.push_str("\n\n");

@@ -71,6 +71,26 @@ async fn members(folder: &std::path::Path, listen: &str) -> (Place, Running, Pla
     (ann, a, bob, b)
 }
 
+/// Connections with garbage, every second one with the right beginning.
+async fn garbage(at: &str) {
+    let mut random = StdRng::seed_from_u64(7);
+    for round in 0..200 {
+        let Ok(mut stream) = TcpStream::connect(at).await else {
+            continue;
+        };
+        let mut garbage = vec![0; 4096];
+        random.fill_bytes(&mut garbage);
+        if round % 2 == 0 {
+            let _ = stream
+                .write_all(b"\x13/multistream/1.0.0\n\x07/noise\n")
+                .await;
+        }
+        let _ = stream.write_all(&garbage).await;
+        let mut answer = Vec::new();
+        let _ = timeout(Duration::from_millis(20), stream.read_to_end(&mut answer)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn half_open_dials_garbage_and_churn_are_bounded_and_told() {
     let folder = tempfile::tempdir().unwrap();
@@ -101,23 +121,7 @@ async fn half_open_dials_garbage_and_churn_are_bounded_and_told() {
     bob.json(&["ping", a.peer_id(), "--count", "3"]).await;
     drop(held);
 
-    // Garbage, and the right beginning followed by garbage.
-    let mut random = StdRng::seed_from_u64(7);
-    for round in 0..200 {
-        let Ok(mut stream) = TcpStream::connect(&at).await else {
-            continue;
-        };
-        let mut garbage = vec![0; 4096];
-        random.fill_bytes(&mut garbage);
-        if round % 2 == 0 {
-            let _ = stream
-                .write_all(b"\x13/multistream/1.0.0\n\x07/noise\n")
-                .await;
-        }
-        let _ = stream.write_all(&garbage).await;
-        let mut answer = Vec::new();
-        let _ = timeout(Duration::from_millis(20), stream.read_to_end(&mut answer)).await;
-    }
+    garbage(&at).await;
     bounded();
 
     // Churn.

@@ -24,7 +24,7 @@ const LOOK: Duration = Duration::from_millis(20);
 const MARK: &str = "LAB_MARK";
 
 /// A node under a home in a folder of the test's own.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Place {
     home: PathBuf,
     name: String,

@@ -23,11 +23,16 @@ fn at(port: u16) -> Vec<Multiaddr> {
 }
 
 fn node(name: &str, port: u16) -> Node {
+    node_with(name, port, None)
+}
+
+fn node_with(name: &str, port: u16, budget: Option<Budget>) -> Node {
     let id = PeerId::random();
     let (listen, receiver) = watch::channel(at(port));
     let tasks = Tasks::new();
     let mut config = Config::new(id, "did:key:z6Mktest", name);
     config.interfaces = Interfaces::Loopback;
+    config.budget = budget;
     config.query_interval = Duration::from_secs(1);
     let mdns = spawn(config, receiver, &tasks);
     Node {
@@ -126,6 +131,62 @@ async fn garbage_on_the_link_changes_nothing() {
             .collect();
         loud.send_to(&garbage, ("224.0.0.251", 5353)).ok();
     }
+    let mut two = node("two", 4002);
+    one.sees(two.id, |_| true).await;
+    two.sees(one.id, |_| true).await;
+}
+
+#[tokio::test]
+async fn a_flood_of_invented_peers_is_bounded_and_counted() {
+    let me = PeerId::random();
+    let budget = Budget::new(
+        crate::Limits::default(),
+        &crate::Book::new(peerage_core::peer_book::PeerBook::new(me, 1)),
+    );
+    let mut one = node_with("one", 4001, Some(budget.clone()));
+    if !one.works().await {
+        return;
+    }
+    let loud = tokio::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))
+        .await
+        .unwrap();
+    let refused = |cause| {
+        let refused = budget.usage().refused;
+        let of = refused.iter().find(|(refused, _)| *refused == cause);
+        of.map_or(0, |(_, count)| *count)
+    };
+    let mut invented = 0_u32;
+    let flood = async {
+        while invented < 10_000 || refused(Cause::MdnsPackets) == 0 {
+            let profile = Profile {
+                peer: PeerId::random(),
+                did: "did:key:z6Mktest".to_owned(),
+                name: "invented".to_owned(),
+                label: label(),
+                ttl: 120,
+            };
+            let records = records::Records::new(&profile, &at(4003)).unwrap().unwrap();
+            let reply = records::Reply::Browse(records::Service::P2p);
+            let packet = records.packet(reply, records::Tone::Multicast).unwrap();
+            loud.send_to(&packet, ("224.0.0.251", 5353)).await.ok();
+            invented += 1;
+        }
+    };
+    let begun = tokio::time::Instant::now();
+    timeout(PATIENCE * 3, flood)
+        .await
+        .expect("some are refused");
+    let windows = 2 + usize::try_from(begun.elapsed().as_secs() / 10).unwrap();
+    let mut told = std::collections::HashSet::new();
+    while let Ok(Some(sighting)) = timeout(Duration::from_millis(200), one.mdns.next()).await {
+        told.insert(sighting.peer);
+    }
+    // All of loopback is one source.
+    assert!(
+        told.len() <= windows * 128 + 1,
+        "{} in {windows} windows",
+        told.len()
+    );
     let mut two = node("two", 4002);
     one.sees(two.id, |_| true).await;
     two.sees(one.id, |_| true).await;

@@ -13,8 +13,9 @@ use http::header;
 use rmcp::model::{CallToolResult, MetaObject, Tool};
 use serde_json::{Map, Value};
 
-/// The longest line that is looked into, in bytes. Nothing longer was accepted on its way here.
-pub(super) const MAX_LINE: usize = 64 << 20;
+/// The longest line that is looked into, in bytes: longer than any result that was accepted on its way
+/// here.
+pub(super) const MAX_LINE: usize = 65 << 20;
 
 /// The key under which whole objects travel: random for each aggregate.
 #[derive(Clone)]
@@ -96,6 +97,7 @@ pub(super) fn restore_response(marker: &Marker, response: Response) -> Response 
     let lines = Lines {
         body: body.into_data_stream(),
         waiting: Vec::new(),
+        looked_at: 0,
         marker: marker.clone(),
         ended: false,
     };
@@ -109,6 +111,8 @@ pub(super) fn restore_response(marker: &Marker, response: Response) -> Response 
 struct Lines {
     body: axum::body::BodyDataStream,
     waiting: Vec<u8>,
+    /// How much of it is known to hold no end of a line.
+    looked_at: usize,
     marker: Marker,
     ended: bool,
 }
@@ -143,14 +147,17 @@ impl Lines {
 
     /// All whole lines that have come; what is left over once nothing more comes.
     fn take(&mut self) -> Option<Bytes> {
-        let end = match self.waiting.iter().rposition(|&byte| byte == b'\n') {
-            Some(last) => last + 1,
+        let new = &self.waiting[self.looked_at..];
+        let end = match new.iter().rposition(|&byte| byte == b'\n') {
+            Some(last) => self.looked_at + last + 1,
             None if self.ended => self.waiting.len(),
             None => 0,
         };
         if end == 0 {
+            self.looked_at = self.waiting.len();
             return None;
         }
+        self.looked_at = 0;
         let rest = self.waiting.split_off(end);
         let ready = std::mem::replace(&mut self.waiting, rest);
         let mut out = Vec::with_capacity(ready.len());

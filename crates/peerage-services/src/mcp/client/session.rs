@@ -1,9 +1,10 @@
 //! One session with a server: the SDK's client over our transport.
 
 use std::{
+    collections::HashSet,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -14,7 +15,7 @@ use rmcp::{
     Peer, RoleClient, ServiceError,
     model::{
         CancelledNotificationParam, ClientCapabilities, ClientConfig, ClientRequest,
-        GetExtensions as _, Implementation, ProtocolVersion, RequestId,
+        GetExtensions as _, Implementation, ProtocolVersion, RequestId, ServerResult,
     },
     service::{
         ClientLifecycleMode, PeerRequestOptions, RunningService, serve_client_with_lifecycle_and_ct,
@@ -30,7 +31,7 @@ use tokio::time::Instant;
 use super::{
     CallOptions, FailedAttempt, HttpCall, ToolCallError, error,
     exchange::{Exchange, Exchanges},
-    transport::{HttpTransport, LastFailure},
+    transport::{HttpTransport, LastFailure, MAX_ANSWER_BYTES},
 };
 
 /// The most calls of one client that wait for their first byte at a time.
@@ -42,15 +43,13 @@ const MAX_RESUMES: usize = 5;
 /// The longest wait before a broken stream is taken up again.
 const MAX_RESUME_DELAY: Duration = Duration::from_secs(10);
 
-/// The largest event accepted from a server, in bytes.
-const MAX_EVENT_BYTES: usize = 16 << 20;
-
 #[derive(Debug)]
 pub(super) struct Session {
     running: RunningService<RoleClient, ClientConfig>,
     tasks: Tasks,
     /// Why beginning anew failed, when the server had forgotten the session.
     failure: LastFailure,
+    listed: AtomicBool,
     active: AtomicUsize,
     used: Mutex<Instant>,
 }
@@ -69,11 +68,11 @@ impl Session {
         retry.max_delay = Some(MAX_RESUME_DELAY);
         let mut config = StreamableHttpClientTransportConfig::with_uri(path)
             .max_concurrent_requests(MAX_CONCURRENT)
-            .max_sse_event_size(MAX_EVENT_BYTES);
+            .max_sse_event_size(MAX_ANSWER_BYTES);
         config.retry_config = Arc::new(retry);
         let lifecycle = ClientLifecycleMode::Auto {
             preferred_versions: vec![ProtocolVersion::LATEST],
-            legacy_version: None,
+            legacy_version: Some(ProtocolVersion::V_2025_11_25),
         };
         let this = ClientConfig::new(
             ClientCapabilities::default(),
@@ -97,6 +96,7 @@ impl Session {
             running,
             tasks: tasks.clone(),
             failure,
+            listed: AtomicBool::new(false),
             active: AtomicUsize::new(0),
             used: Mutex::new(Instant::now()),
         })
@@ -104,6 +104,11 @@ impl Session {
 
     pub(super) fn is_open(&self) -> bool {
         !self.running.is_closed() && !self.running.peer().is_transport_closed()
+    }
+
+    /// Whether the SDK has seen the list of tools, so that it knows which arguments go into headers.
+    pub(super) fn has_listed(&self) -> bool {
+        self.listed.load(Ordering::SeqCst)
     }
 
     /// Since when no call is under way; now, while one is.
@@ -149,8 +154,11 @@ impl Session {
                 answer = &mut answer => {
                     abandoned.disarm();
                     let typed = answer.map_err(|error| self.failed(error, exchange))?;
+                    if let ServerResult::ListToolsResult(_) = typed {
+                        self.listed.store(true, Ordering::SeqCst);
+                    }
                     return match exchange.take_result() {
-                        Some(whole) => Ok(whole),
+                        Some(whole) => Ok(without_refused(whole, &typed)),
                         None => serde_json::to_value(typed)
                             .map_err(|error| error::bad_answer(error.to_string()).into()),
                     };
@@ -183,6 +191,21 @@ impl Session {
                 .into(),
         }
     }
+}
+
+/// The SDK leaves tools out whose wishes for headers cannot be met, as the protocol demands.
+fn without_refused(mut whole: Value, typed: &ServerResult) -> Value {
+    if let ServerResult::ListToolsResult(taken) = typed
+        && let Some(Value::Array(tools)) = whole.get_mut("tools")
+    {
+        let taken: HashSet<&str> = taken.tools.iter().map(|tool| tool.name.as_ref()).collect();
+        tools.retain(|tool| {
+            tool["name"]
+                .as_str()
+                .is_some_and(|name| taken.contains(name))
+        });
+    }
+    whole
 }
 
 /// Counts a call as under way while it lives.

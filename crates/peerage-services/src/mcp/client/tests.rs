@@ -465,3 +465,85 @@ proptest! {
         });
     }
 }
+
+/// A server of the current protocol by hand: one list of tools, and a result that tells the headers.
+fn with_headers(tools: Value) -> Router {
+    Router::new().fallback(move |headers: http::HeaderMap, body: String| {
+        let tools = tools.clone();
+        async move {
+            let asked: Value = serde_json::from_str(&body).unwrap_or_default();
+            let region = headers.get("mcp-param-region").map(|it| it.to_str().unwrap_or_default());
+            let result = match asked["method"].as_str() {
+                Some("server/discover") => {
+                    json!({"resultType": "complete", "supportedVersions": ["2026-07-28"],
+                        "capabilities": {"tools": {}}, "ttlMs": 0, "cacheScope": "private"})
+                }
+                Some("tools/list") => {
+                    json!({"resultType": "complete", "tools": tools, "ttlMs": 0, "cacheScope": "private"})
+                }
+                _ => json!({"resultType": "complete", "content": [], "region": region}),
+            };
+            axum::Json(json!({"jsonrpc": "2.0", "id": asked["id"], "result": result}))
+        }
+    })
+}
+
+#[tokio::test]
+async fn arguments_are_repeated_in_headers_from_the_first_call_on() {
+    let tasks = Tasks::new();
+    let schema = |header: &str| json!({"type": "object", "properties": {"region": {"type": "string", "x-mcp-header": header}}});
+    let tools = json!([
+        {"name": "good", "inputSchema": schema("Region"), "vendor": 1},
+        {"name": "bad", "inputSchema": schema("not a token")},
+    ]);
+    let client = client(with_headers(tools.clone()), &tasks);
+    let options = CallOptions {
+        repeats_arguments: true,
+        ..CallOptions::default()
+    };
+    let arguments = Map::from_iter([("region".to_owned(), json!("eu"))]);
+    let result = client.call_tool("good", arguments, options).await.unwrap();
+    assert_eq!(result["region"], "eu");
+    // A tool whose wish cannot be met is not offered; the other one is whole.
+    assert_eq!(client.list_tools().await.unwrap(), [tools[0].clone()]);
+    tasks.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_that_answers_anything_is_asked_in_the_older_protocol() {
+    let tasks = Tasks::new();
+    let router = Router::new().fallback(|body: String| async move {
+        let asked: Value = serde_json::from_str(&body).unwrap_or_default();
+        let result = match asked["method"].as_str() {
+            Some("initialize") => {
+                json!({"protocolVersion": "2025-11-25", "capabilities": {"tools": {}},
+                    "serverInfo": {"name": "old", "version": "0"}})
+            }
+            Some("tools/list") => json!({"tools": []}),
+            _ => json!({}),
+        };
+        axum::Json(json!({"jsonrpc": "2.0", "id": asked["id"], "result": result}))
+    });
+    let client = client(router, &tasks);
+    assert_eq!(client.list_tools().await.unwrap(), Vec::<Value>::new());
+    tasks.stop().await;
+}
+
+#[tokio::test]
+async fn a_result_of_64_mib_arrives() {
+    let tasks = Tasks::new();
+    const SIZE: usize = 64 << 20;
+    let server = FunctionServer::new("test").tool("large", "Answers at length.", |(): ()| async {
+        Ok::<_, String>("x".repeat(SIZE - 1024))
+    });
+    let client = client(server.into_router(&tasks), &tasks);
+    let result = client
+        .call_tool("large", Map::new(), within(60_000))
+        .await
+        .unwrap();
+    assert_eq!(
+        result["content"][0]["text"].as_str().unwrap().len(),
+        SIZE - 1024
+    );
+    tasks.stop().await;
+}

@@ -11,7 +11,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, heade
 use peerage_core::problem::Problem;
 use rmcp::{
     ErrorData,
-    model::{ClientJsonRpcMessage, ClientRequest, ServerJsonRpcMessage},
+    model::{ClientJsonRpcMessage, ClientRequest, ServerJsonRpcMessage, ServerResult},
     transport::streamable_http_client::{
         SseError, StreamableHttpClient, StreamableHttpError, StreamableHttpPostResponse,
     },
@@ -23,14 +23,11 @@ use super::{
     exchange::{Exchange, Exchanges},
 };
 
-/// The largest answer that is not a stream, in bytes.
-const MAX_ANSWER_BYTES: usize = 16 << 20;
+/// The largest answer in bytes, alone or as an event of a stream: what a shared command may answer.
+pub(super) const MAX_ANSWER_BYTES: usize = (64 << 20) + (64 << 10);
 
 /// The largest answer to a failed request, in bytes.
 const MAX_ERROR_BYTES: usize = Problem::MAX_BYTES;
-
-/// The largest event when the SDK names no limit, in bytes.
-const MAX_EVENT_BYTES: usize = 16 << 20;
 
 const EVENTS: &str = "text/event-stream";
 const JSON: &str = "application/json";
@@ -114,8 +111,9 @@ impl HttpTransport {
             return Err(StreamableHttpError::UnexpectedContentType(content_type));
         }
         self.exchanges.observe(&body);
-        let message = serde_json::from_slice(&body)?;
-        Ok(StreamableHttpPostResponse::Json(message, session))
+        let answer = serde_json::from_slice(&body)?;
+        let answer = fall_back_unless_discovered(message, answer);
+        Ok(StreamableHttpPostResponse::Json(answer, session))
     }
 
     fn events(&self, response: Response<Body>, max_event: usize) -> Events {
@@ -148,7 +146,7 @@ impl StreamableHttpClient for HttpTransport {
             session_id,
             auth_header,
             custom_headers,
-            MAX_EVENT_BYTES,
+            MAX_ANSWER_BYTES,
         )
         .await
     }
@@ -225,7 +223,7 @@ impl StreamableHttpClient for HttpTransport {
             last_event_id,
             auth_header,
             custom_headers,
-            MAX_EVENT_BYTES,
+            MAX_ANSWER_BYTES,
         )
         .await
     }
@@ -308,6 +306,25 @@ async fn refusal(
             Ok(StreamableHttpPostResponse::Json(answer, None))
         }
         _ => Err(StreamableHttpError::Client(unexplained(status, &body))),
+    }
+}
+
+/// A server that answers anything to any method does not thereby know `server/discover`.
+fn fall_back_unless_discovered(
+    asked: &ClientJsonRpcMessage,
+    answer: ServerJsonRpcMessage,
+) -> ServerJsonRpcMessage {
+    let ClientJsonRpcMessage::Request(request) = asked else {
+        return answer;
+    };
+    match (&request.request, &answer) {
+        (ClientRequest::DiscoverRequest(_), ServerJsonRpcMessage::Response(response))
+            if !matches!(response.result, ServerResult::DiscoverResult(_)) =>
+        {
+            let error = ErrorData::invalid_request("server/discover: not an answer to it", None);
+            ServerJsonRpcMessage::error(error, Some(request.id.clone()))
+        }
+        _ => answer,
     }
 }
 

@@ -105,6 +105,17 @@ impl Fault {
         )
     }
 
+    /// What a stream said is not kept any more.
+    pub(super) fn stream_gone() -> Self {
+        Self::new(
+            StatusCode::GONE,
+            INVALID_REQUEST,
+            "stream_gone",
+            "what came after this Last-Event-ID is not kept any more",
+            "the call may or may not have taken effect",
+        )
+    }
+
     /// A request whose id cannot be used.
     pub(super) fn no_id() -> Self {
         Self::bad_request(

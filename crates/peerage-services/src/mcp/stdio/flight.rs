@@ -12,7 +12,7 @@ use super::{
 };
 
 /// What a caller receives for its request.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Event {
     /// A notification or a question that belongs to the request.
     Related(Bytes),

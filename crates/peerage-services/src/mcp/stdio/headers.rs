@@ -10,6 +10,8 @@ use super::{
 
 /// Names the session of a client that speaks 2025-11-25 or older.
 pub(super) const SESSION_ID: &str = "mcp-session-id";
+/// Names the last event that a client saw, when it asks for the rest of a stream.
+pub(super) const LAST_EVENT_ID: &str = "last-event-id";
 /// Names the protocol version of a request.
 pub(super) const PROTOCOL_VERSION: &str = "mcp-protocol-version";
 /// Repeats the method of the body.
@@ -30,6 +32,8 @@ pub(super) const META_SUBSCRIPTION: &str = "io.modelcontextprotocol/subscription
 
 /// The first version without sessions. Versions are dates, so they compare as text.
 pub(super) const FIRST_MODERN: &str = "2026-07-28";
+/// The first version whose clients understand an event that only tells where a stream begins.
+pub(super) const FIRST_RESUMABLE: &str = "2025-11-25";
 /// The versions with sessions.
 pub(super) const WITH_SESSIONS: [&str; 4] =
     ["2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05"];
@@ -101,6 +105,30 @@ fn not_acceptable() -> Fault {
         "the answer may be JSON or a stream of events, and the client must accept both",
         "set Accept: application/json, text/event-stream",
     )
+}
+
+/// In which form a client prefers an answer that has nothing before it: the one that it names first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taste {
+    /// Plain JSON, which is also smaller.
+    Json,
+    /// A stream of one event.
+    Events,
+}
+
+impl Taste {
+    /// What `Accept` says.
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let first = headers.get(header::ACCEPT);
+        let first = first
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        let events = first.trim_start().get(..17);
+        match events.is_some_and(|it| it.eq_ignore_ascii_case("text/event-stream")) {
+            true => Self::Events,
+            false => Self::Json,
+        }
+    }
 }
 
 fn accepts(headers: &HeaderMap, kind: &str, subtype: &str) -> bool {

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     fault::{Fault, METHOD_NOT_FOUND},
-    flight::{Flight, Purpose},
+    flight::{Event, Flight, Purpose},
     limits::Limits,
     message::{Key, Message},
     process::Pipes,
@@ -26,8 +26,11 @@ use super::{
 mod call;
 mod route;
 mod serve;
+mod streams;
 
 pub(super) use call::Ticket;
+use streams::Streams;
+pub(super) use streams::{EventId, Reader};
 
 /// What is known about a server's revision of MCP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +53,7 @@ pub(super) struct Link {
     limits: Arc<Limits>,
     state: Mutex<State>,
     outbound: Queue<Bytes>,
-    inbox: Queue<Bytes>,
+    inbox: Arc<Queue<Event>>,
     tools: ToolHeaders,
     era: watch::Sender<Era>,
     ending: CancellationToken,
@@ -67,7 +70,7 @@ struct State {
     tokens: HashMap<Key, Key>,
     /// The server's own requests that wait for an answer, and to which flight they went.
     asked: HashMap<Key, Option<Key>>,
-    listener: Option<(u64, CancellationToken)>,
+    streams: Streams,
     version: Option<String>,
     probing: bool,
     next: u64,
@@ -83,7 +86,6 @@ impl Link {
         limits: &Arc<Limits>,
         tasks: &Tasks,
     ) -> Arc<Self> {
-        let queue = || Queue::new(limits.queue_messages, limits.queue_bytes);
         let link = Arc::new(Self {
             limits: limits.clone(),
             state: Mutex::new(State {
@@ -91,15 +93,15 @@ impl Link {
                 flights: HashMap::new(),
                 tokens: HashMap::new(),
                 asked: HashMap::new(),
-                listener: None,
+                streams: Streams::default(),
                 version: None,
                 probing: false,
                 next: 0,
                 last_used: Instant::now(),
                 closed: None,
             }),
-            outbound: queue(),
-            inbox: Queue::new(limits.queue_messages, limits.queue_bytes),
+            outbound: Queue::new(limits.queue_messages, limits.queue_bytes),
+            inbox: Arc::new(Queue::new(limits.queue_messages, limits.queue_bytes)),
             tools: ToolHeaders::default(),
             era: watch::Sender::new(Era::Unknown),
             ending: CancellationToken::new(),
@@ -150,22 +152,6 @@ impl Link {
         self.outbound.push(line).map_err(|_| Fault::server_busy())
     }
 
-    /// Receives what belongs to no request; the latest listener takes over from earlier ones.
-    pub(super) fn listen(self: &Arc<Self>) -> Listener {
-        let mut state = self.state();
-        state.next += 1;
-        let replaced = CancellationToken::new();
-        let mine = (state.next, replaced.clone());
-        if let Some((_, earlier)) = state.listener.replace(mine) {
-            earlier.cancel();
-        }
-        Listener {
-            link: self.clone(),
-            number: state.next,
-            replaced,
-        }
-    }
-
     /// What is known of the server's tools.
     pub(super) fn tools(&self) -> &ToolHeaders {
         &self.tools
@@ -184,7 +170,7 @@ impl Link {
     /// Since when nothing uses it; `None` while something does.
     pub(super) fn unused_since(&self) -> Option<Instant> {
         let state = self.state();
-        (state.flights.is_empty() && state.listener.is_none()).then_some(state.last_used)
+        (state.flights.is_empty() && !state.has_listener()).then_some(state.last_used)
     }
 
     /// Asks it to end.
@@ -257,7 +243,8 @@ impl Link {
                 }
             }
         }
-        let unused = state.flights.is_empty() && state.listener.is_none();
+        state.forget_streams(now);
+        let unused = state.flights.is_empty() && !state.has_listener();
         if unused && state.last_used + self.limits.idle_timeout <= now {
             self.end();
         }
@@ -295,38 +282,5 @@ impl State {
         }
         self.last_used = Instant::now();
         Some(flight)
-    }
-}
-
-/// Receives the messages of a session that belong to no request.
-#[derive(Debug)]
-pub(super) struct Listener {
-    link: Arc<Link>,
-    number: u64,
-    replaced: CancellationToken,
-}
-
-impl Listener {
-    /// What comes next; `None` when the session ended or another listener took over. Cancel-safe.
-    pub(super) async fn next(&self) -> Option<Bytes> {
-        tokio::select! {
-            biased;
-            () = self.replaced.cancelled() => None,
-            message = self.link.inbox.pop() => message,
-        }
-    }
-}
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        let mut state = self.link.state();
-        state.last_used = Instant::now();
-        if state
-            .listener
-            .as_ref()
-            .is_some_and(|(number, _)| *number == self.number)
-        {
-            state.listener = None;
-        }
     }
 }

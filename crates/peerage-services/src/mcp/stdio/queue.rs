@@ -83,20 +83,45 @@ impl<T: Weight> Queue<T> {
 
     /// Takes the oldest item, waiting for one; `None` when closed and empty. Cancel-safe.
     pub(super) async fn pop(&self) -> Option<T> {
+        while self.wait().await {
+            if let Some(item) = self.try_pop() {
+                return Some(item);
+            }
+        }
+        None
+    }
+
+    /// Waits until something can be taken; false when closed and empty. Cancel-safe.
+    pub(super) async fn wait(&self) -> bool {
         loop {
             let changed = self.changed.notified();
             {
-                let mut state = self.state();
-                if let Some(item) = state.items.pop_front() {
-                    state.bytes -= item.weight();
-                    return Some(item);
-                }
-                if state.closed {
-                    return None;
+                let state = self.state();
+                if !state.items.is_empty() || state.closed {
+                    return !state.items.is_empty();
                 }
             }
             changed.await;
         }
+    }
+
+    /// Takes the oldest item if there is one.
+    pub(super) fn try_pop(&self) -> Option<T> {
+        self.try_pop_if(|_| true)
+    }
+
+    /// Takes the oldest item if it is `wanted`.
+    pub(super) fn try_pop_if(&self, wanted: impl FnOnce(&T) -> bool) -> Option<T> {
+        let mut state = self.state();
+        state.items.front().filter(|item| wanted(item))?;
+        let item = state.items.pop_front()?;
+        state.bytes -= item.weight();
+        Some(item)
+    }
+
+    /// The bytes that wait.
+    pub(super) fn weight(&self) -> usize {
+        self.state().bytes
     }
 
     fn add(&self, state: &mut State<T>, item: T) {

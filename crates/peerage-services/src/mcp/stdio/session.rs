@@ -9,8 +9,10 @@ use super::{
     Shared,
     fault::{Fault, INVALID_REQUEST},
     flight::Purpose,
-    headers::{self, FIRST_MODERN, PROTOCOL_VERSION, SESSION_ID},
-    link::Link,
+    headers::{
+        self, FIRST_MODERN, FIRST_RESUMABLE, LAST_EVENT_ID, PROTOCOL_VERSION, SESSION_ID, Taste,
+    },
+    link::{EventId, Link},
     message::{Kind, Message},
     method_not_allowed, reply, sessionless,
 };
@@ -28,7 +30,9 @@ pub(super) async fn post(
     let link = find(server, caller, &parts.headers)?;
     if let Kind::Request { .. } = message.kind() {
         let ticket = link.call(message, Purpose::Ordinary)?;
-        return Ok(reply::respond(ticket, &server.limits, |_| StatusCode::OK).await);
+        let resumable = link.version().as_deref() >= Some(FIRST_RESUMABLE);
+        let taste = Taste::of(&parts.headers);
+        return Ok(reply::respond_in_session(ticket, &server.limits, taste, resumable).await);
     }
     link.tell(message)?;
     Ok(StatusCode::ACCEPTED.into_response())
@@ -43,7 +47,13 @@ pub(super) fn get(server: &Shared, caller: &str, parts: &Parts) -> Result<Respon
     }
     headers::check_get(headers)?;
     let link = find(server, caller, headers)?;
-    Ok(reply::listen(link.listen(), server.limits.heartbeat))
+    let after = headers::single(headers, LAST_EVENT_ID)?;
+    let reader = match after.and_then(EventId::parse) {
+        Some(after) => link.resume(after).ok_or_else(Fault::stream_gone)?,
+        None => link.listen(None),
+    };
+    let resumable = link.version().as_deref() >= Some(FIRST_RESUMABLE);
+    Ok(reply::listen(reader, server.limits.heartbeat, resumable))
 }
 
 /// Ends a session and its child.
@@ -73,7 +83,7 @@ async fn initialize(
         (sessions.add(caller, link.clone()), link)
     };
     let ticket = link.call(message, Purpose::Opening)?;
-    let mut response = reply::respond(ticket, &server.limits, status).await;
+    let mut response = reply::respond(ticket, &server.limits, Taste::Json, status).await;
     // An error ends the child with the session that it did not open.
     if link.alive() {
         let id = HeaderValue::from_str(&id).map_err(|_| Fault::no_session())?;

@@ -14,7 +14,7 @@ use super::{
         UNSUPPORTED_VERSION,
     },
     flight::Purpose,
-    headers::{self, META_VERSION, WITH_SESSIONS},
+    headers::{self, META_VERSION, Taste, WITH_SESSIONS},
     link::{Era, Link},
     message::{Kind, Message},
     reply,
@@ -83,9 +83,9 @@ async fn request(
     }
     let ticket = link.call(message, purpose)?;
     if purpose != Purpose::Probe {
-        return Ok(reply::respond(ticket, &server.limits, status).await);
+        return Ok(reply::respond(ticket, &server.limits, Taste::of(headers), status).await);
     }
-    let response = reply::respond(ticket, &server.limits, discover_status).await;
+    let response = reply::respond(ticket, &server.limits, Taste::Json, discover_status).await;
     server.learn(&link);
     Ok(response)
 }

@@ -178,6 +178,11 @@ async fn json(response: Response) -> Value {
     serde_json::from_str(&text(response).await).unwrap()
 }
 
+async fn frame(body: &mut Body) -> Vec<u8> {
+    let frame = body.frame().await.expect("more of the body").unwrap();
+    frame.into_data().unwrap().into()
+}
+
 /// The events of a response stream, one at a time.
 struct Events {
     body: Body,
@@ -201,6 +206,8 @@ impl Events {
         loop {
             if let Some((event, rest)) = self.pending.split_once("\n\n") {
                 let data = event.split_once("data: ").map(|(_, data)| data.to_owned());
+                // An event without data only tells where the stream is.
+                let data = data.filter(|data| !data.is_empty());
                 self.pending = rest.to_owned();
                 match data {
                     Some(data) => return Some(data),

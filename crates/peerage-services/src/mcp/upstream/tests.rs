@@ -162,3 +162,20 @@ fn only_plain_http_urls_are_shared() {
         assert!(HttpUpstream::new(good).is_ok(), "{good}");
     }
 }
+
+#[tokio::test]
+async fn a_stream_breaks_off_when_its_server_is_not_shared_any_more() {
+    let tasks = Tasks::new();
+    let endless = || async {
+        let first = futures::stream::iter([Ok::<_, io::Error>("data: 1\n\n")]);
+        Body::from_stream(futures::StreamExt::chain(first, futures::stream::pending()))
+    };
+    let url = serve(Router::new().fallback(any(endless)), &tasks).await;
+    let upstream = HttpUpstream::new(&url).unwrap();
+    let asked = request("/mcp/x").body(Body::empty()).unwrap();
+    let mut body = upstream.handle(asked).await.into_body();
+    assert!(body.frame().await.unwrap().is_ok());
+    upstream.stop();
+    assert!(body.frame().await.unwrap().is_err());
+    tasks.stop().await;
+}

@@ -36,6 +36,7 @@ fn banner(output: &Output, status: &NodeStatus) -> String {
         ("mesh", status.mesh.name.clone()),
         ("api", status.api.clone()),
         ("listen", status::listen(status)),
+        ("warning", status.warnings.join("\n")),
     ]));
     if !status.shares.is_empty() {
         text.push_str("\n\n");

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::Link;
+use super::{Link, Reader};
 use crate::mcp::stdio::{
     fault::Fault,
     flight::{Event, Flight, Purpose},
@@ -22,6 +22,7 @@ pub(in crate::mcp::stdio) struct Ticket {
     wire: Key,
     number: u64,
     out: Arc<Queue<Event>>,
+    handed_over: bool,
 }
 
 impl Ticket {
@@ -29,11 +30,30 @@ impl Ticket {
     pub(in crate::mcp::stdio) async fn next(&self) -> Option<Event> {
         self.out.pop().await
     }
+
+    /// Waits for something to come, and takes it if it is the answer.
+    pub(in crate::mcp::stdio) async fn answer_alone(&self) -> Option<Event> {
+        self.out.wait().await;
+        self.out
+            .try_pop_if(|event| matches!(event, Event::Final { .. }))
+    }
+
+    /// Makes the rest of what comes a stream that can be resumed.
+    pub(in crate::mcp::stdio) fn stream(self) -> Reader {
+        self.link.clone().stream(self)
+    }
+
+    pub(super) fn hand_over(mut self) -> (u64, Key, Arc<Queue<Event>>) {
+        self.handed_over = true;
+        (self.number, self.wire.clone(), self.out.clone())
+    }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        self.link.leave(&self.wire, self.number);
+        if !self.handed_over {
+            self.link.leave(&self.wire, self.number);
+        }
     }
 }
 
@@ -83,6 +103,7 @@ impl Link {
             wire,
             number,
             out,
+            handed_over: false,
         })
     }
 

@@ -204,7 +204,7 @@ impl Link {
             .only_flight()
             .filter(|wire| state.flights[wire].attached);
         let target = match only {
-            None if state.listener.is_none() => state.newest_attached(),
+            None if !state.has_listener() => state.newest_attached(),
             only => only,
         };
         let asked = message.id().filter(|_| question).and_then(Key::of);
@@ -215,7 +215,11 @@ impl Link {
                     flight.questions += 1;
                 }
             }
-            None if self.inbox.push(message.bytes().clone()).is_err() => {
+            None if self
+                .inbox
+                .push(Event::Related(message.bytes().clone()))
+                .is_err() =>
+            {
                 tracing::warn!("nobody listens to an MCP server; a message was thrown away");
                 drop(state);
                 if question {
@@ -255,6 +259,10 @@ impl Link {
         let deadline = Instant::now() + self.limits.request_timeout;
         flight.deadline = flight.deadline.map(|_| deadline);
         if flight.out.push(Event::Related(body)).is_ok() {
+            return;
+        }
+        if !flight.attached {
+            tracing::debug!("nobody has come back for a stream; a message was thrown away");
             return;
         }
         if let Some(flight) = state.take(wire) {

@@ -248,10 +248,112 @@ async fn a_cancelled_request_is_closed_when_no_answer_follows() {
             r#"{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}"#;
         fixture.server.handle("a", post(cancel, &headers)).await
     });
-    assert_eq!(text(response).await, ": \n\n");
+    assert_eq!(Events::of(response).next().await, None);
     assert!(begun.elapsed() < Duration::from_secs(8));
     assert_eq!(child.read().await["method"], "notifications/cancelled");
     let ping = post(&call("1", "ping"), &headers);
     let (_, seen) = tokio::join!(fixture.server.handle("a", ping), child.answer("{}"));
     assert_eq!(seen["method"], "ping");
+}
+
+/// The rest of a stream whose reader has gone.
+async fn resume(fixture: &Fixture, session: &str, after: &str) -> Response {
+    let headers = [("mcp-session-id", session), ("last-event-id", after)];
+    let request = request("GET", Body::empty(), &headers);
+    fixture.server.handle("a", request).await
+}
+
+#[tokio::test]
+async fn a_stream_that_broke_is_read_on_from_where_it_broke() {
+    let mut fixture = Fixture::new();
+    let (session, mut child) = fixture.session("a").await;
+    let accept = "text/event-stream, application/json";
+    let mut headers = vec![("mcp-session-id", session.as_str())];
+    let mut request = post(
+        r#"{"jsonrpc":"2.0","id":1,"method":"m","params":{"_meta":{"progressToken":"p"}}}"#,
+        &headers,
+    );
+    request
+        .headers_mut()
+        .insert("accept", accept.parse().unwrap());
+    let response = fixture.server.handle("a", request).await;
+    child.line().await;
+    let step = |n| {
+        format!(
+            r#"{{"jsonrpc":"2.0","method":"notifications/progress","params":{{"progressToken":"p","progress":{n}}}}}"#
+        )
+    };
+    let mut body = response.into_body();
+    let primer = String::from_utf8(frame(&mut body).await).unwrap();
+    let begin = primer
+        .strip_prefix("id: ")
+        .unwrap()
+        .lines()
+        .next()
+        .unwrap()
+        .to_owned();
+    assert!(
+        primer.contains("\nretry: ") && primer.ends_with("\ndata: \n\n"),
+        "{primer:?}"
+    );
+    child.say(&step(1)).await;
+    let first = String::from_utf8(frame(&mut body).await).unwrap();
+    let seen = first
+        .strip_prefix("id: ")
+        .unwrap()
+        .lines()
+        .next()
+        .unwrap()
+        .to_owned();
+    drop(body);
+
+    // Nobody reads: the request goes on, and what it says is kept.
+    child.say(&step(2)).await;
+    let mut events = Events::of(resume(&fixture, &session, &seen).await);
+    assert_eq!(events.next().await.unwrap(), step(2));
+    let answer = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
+    child.say(answer).await;
+    assert_eq!(events.next().await.unwrap(), answer);
+    assert_eq!(events.next().await, None);
+
+    // All of it, also after the answer.
+    let mut events = Events::of(resume(&fixture, &session, &begin).await);
+    for expected in [step(1), step(2), answer.to_owned()] {
+        assert_eq!(events.next().await.unwrap(), expected);
+    }
+    assert_eq!(resume(&fixture, &session, "77-1").await.status(), 410);
+    headers.push(("last-event-id", &seen));
+    let other = super::request("GET", Body::empty(), &headers);
+    assert_eq!(fixture.server.handle("b", other).await.status(), 404);
+}
+
+#[tokio::test]
+async fn a_listener_that_comes_back_hears_what_it_missed() {
+    let mut fixture = Fixture::new();
+    let (session, mut child) = fixture.session("a").await;
+    let listen = || {
+        request(
+            "GET",
+            Body::empty(),
+            &[("mcp-session-id", session.as_str())],
+        )
+    };
+    let changed =
+        |what| format!(r#"{{"jsonrpc":"2.0","method":"notifications/{what}/list_changed"}}"#);
+    let mut body = fixture.server.handle("a", listen()).await.into_body();
+    let primer = String::from_utf8(frame(&mut body).await).unwrap();
+    let begin = primer
+        .strip_prefix("id: ")
+        .unwrap()
+        .lines()
+        .next()
+        .unwrap()
+        .to_owned();
+    child.say(&changed("tools")).await;
+    frame(&mut body).await;
+    drop(body);
+    child.say(&changed("prompts")).await;
+    let mut events = Events::of(resume(&fixture, &session, &begin).await);
+    assert_eq!(events.next().await.unwrap(), changed("tools"));
+    assert_eq!(events.next().await.unwrap(), changed("prompts"));
 }
