@@ -81,8 +81,7 @@ async fn read(book: Book, mesh: Mesh, tasks: Tasks) {
             let mesh = mesh.clone();
             tasks.spawn("card", async move {
                 let body: Body = Empty::new().map_err(|never| match never {}).boxed_unsync();
-                let request = Request::get(CARD).header("connection", "close").body(body);
-                let request = request.expect("the parts are valid");
+                let request = Request::get(CARD).body(body).expect("the parts are valid");
                 let read = async {
                     let answer = mesh.call(change.peer, request).await.ok()?;
                     answer.into_body().collect().await.ok()

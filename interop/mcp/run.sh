@@ -108,31 +108,35 @@ api=$(on caller status --json | field api)
 token=$(on caller status --json | field token_file)
 [[ $api == *://* ]] || api=http://$api
 failed=0
+part() { # part COMMAND...: runs one of the programs that check, whose last line counts
+    "$@" | tee -a "$work/counted" || failed=1
+}
 ways=()
 
-"$python" "$here/mcp/check.py" \
+part "$python" "$here/mcp/check.py" \
     --peerage "$peerage" \
     --home "$work/caller" \
     --api "$api" \
     --token-file "$token" \
     --peer "$sharer" \
     --server "time=$time_server" \
-    --server "everything=$everything_server" || failed=1
+    --server "everything=$everything_server"
 
 endpoint=$api/peers/$sharer/mcp
-"$python" "$here/mcp/fidelity.py" --token-file "$token" --aggregate "$api/mcp" \
-    --way "fixture=$endpoint/fixture" --way "web=$endpoint/web" || failed=1
+part "$python" "$here/mcp/fidelity.py" --token-file "$token" --aggregate "$api/mcp" \
+    --way "fixture=$endpoint/fixture" --way "web=$endpoint/web"
 # Modules are looked for beside the file.
 cp "$here/mcp/typescript.mjs" "$installed/"
 for server in fixture web; do
-    node "$installed/typescript.mjs" "$token" "$endpoint/$server" "$direct" "$endpoint/files" "$files" || failed=1
+    part node "$installed/typescript.mjs" "$token" "$endpoint/$server" "$direct" "$endpoint/files" "$files"
 done
 
 for server in fixture web; do
     url_of "to-$server" node "$here/mcp/bearer.mjs" "$api/peers/$sharer/mcp/$server" "$token"
     ways+=("--way" "two nodes, $server=$url")
 done
-"$python" "$here/mcp/conformance.py" --modules "$installed/node_modules" --direct "$direct" "${ways[@]}" || failed=1
-"$python" "$here/mcp/clients.py" --modules "$installed/node_modules" \
-    --peerage "$peerage" --sharer "$work/sharer" --caller "$work/caller" || failed=1
+part "$python" "$here/mcp/conformance.py" --modules "$installed/node_modules" --direct "$direct" "${ways[@]}"
+part "$python" "$here/mcp/clients.py" --modules "$installed/node_modules" \
+    --peerage "$peerage" --sharer "$work/sharer" --caller "$work/caller"
+awk '/^[0-9]+ passed, [0-9]+ failed$/ { p += $1; f += $3 } END { print p " passed, " f " failed" }' "$work/counted"
 exit "$failed"

@@ -18,6 +18,3 @@ pub use worker::run;
 pub const CARD_PATH: &str = "/.well-known/agent-card.json";
 /// Where a node takes the card of a peer that tells of a change.
 pub const TELL_PATH: &str = "/api/v1/cards";
-/// The `Connection` of requests about cards: most peers are met and then idle, and the buffers of a stream
-/// that is kept for a next call, 20 KiB at each end, would be there for all of them at once.
-const ONCE: &str = "close";

@@ -7,7 +7,7 @@ use std::{
 };
 
 use axum::body::{Body, to_bytes};
-use http::{HeaderValue, Request, header::CONNECTION};
+use http::{HeaderValue, Request};
 use peerage_core::{
     PeerId,
     card::{Card, CardError, MAX_CARD_BYTES},
@@ -16,7 +16,7 @@ use peerage_core::{
 };
 use tokio::time::timeout;
 
-use super::{CARD_PATH, GRANT_HEADER, ONCE, OwnCard};
+use super::{CARD_PATH, GRANT_HEADER, OwnCard};
 use crate::{context::Context, members::unix_now};
 
 /// How long one introduction may take.
@@ -118,7 +118,7 @@ impl Introductions {
 
 /// Asks a peer for its card and takes it into the book.
 async fn ask(ctx: &Context, peer: PeerId) -> Result<(), Problem> {
-    let mut request = Request::get(CARD_PATH).header(CONNECTION, ONCE);
+    let mut request = Request::get(CARD_PATH);
     for chain in ctx.members.chains() {
         let value = HeaderValue::try_from(chain.to_string()).expect("a chain is ASCII text");
         request = request.header(GRANT_HEADER, value);

@@ -9,15 +9,12 @@ use std::{
 
 use axum::body::Body;
 use futures::{StreamExt, stream};
-use http::{
-    Request,
-    header::{CONNECTION, CONTENT_TYPE},
-};
+use http::{Request, header::CONTENT_TYPE};
 use peerage_core::{PeerId, card::Card, peer_book::PeerEvent};
 use peerage_mesh::Change;
 use tokio::{sync::broadcast::error::RecvError, time::timeout};
 
-use super::{ONCE, TELL_PATH};
+use super::TELL_PATH;
 use crate::{context::Context, members::unix_now};
 
 /// Introductions under way at once.
@@ -199,7 +196,6 @@ async fn tell_all(ctx: &Context, told: &mut Told) {
 async fn tell_one(ctx: &Context, peer: PeerId, card: &Card) -> bool {
     let request = Request::post(TELL_PATH)
         .header(CONTENT_TYPE, "application/json")
-        .header(CONNECTION, ONCE)
         .body(Body::from(card.bytes().to_vec()))
         .expect("the parts are valid");
     match ctx.call_unintroduced(peer, request).await {

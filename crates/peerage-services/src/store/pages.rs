@@ -173,11 +173,12 @@ impl Pages {
         let size = |n: usize| u32_at(&self.header, SIZES + 4 * n).unwrap_or(u32::MAX);
         let page = PAGE as u64;
         let pages = u64::from(size(3)) * u64::from(REGION) + u64::from(size(4));
-        // What a node that was killed had not written is found again from the length of the file.
+        let told = (1 + pages) * page;
+        // A file grows before its header says so, and shrinks after that.
         let length = if flags & UNCLEAN == 0 {
-            self.bytes == (1 + pages) * page
+            self.bytes == told
         } else {
-            self.bytes.is_multiple_of(page) && self.bytes >= 2 * page
+            self.bytes.is_multiple_of(page) && self.bytes >= told
         };
         self.header[..MAGIC.len()] == MAGIC
             && flags & !(SECOND_IS_PRIMARY | UNCLEAN | TWO_PHASES) == 0
