@@ -21,7 +21,7 @@ use peerage_core::{
     problem::Problem,
 };
 use peerage_mesh::{Book, book};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use self::held::Membership;
 pub use self::{
@@ -61,6 +61,8 @@ struct Inner {
     admission: Mutex<()>,
     /// Told when this node holds a grant more.
     more: Notify,
+    /// Counts up when a grant of a peer was revoked.
+    revoked: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -173,6 +175,7 @@ impl Members {
             known: RwLock::new(known),
             admission: Mutex::default(),
             more: Notify::new(),
+            revoked: watch::Sender::new(0),
         }));
         members.renew_own()?;
         Ok(members)

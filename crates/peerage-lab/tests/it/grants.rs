@@ -88,6 +88,7 @@ async fn a_grant_opens_what_is_for_its_name_and_its_revocation_closes_it() {
     revoke(&a, &given.grant).await;
     let refused = b.call(&tool, json!({})).await.unwrap_err();
     assert_eq!(refused.code, "not_on_the_list", "it is a member still");
+    sees(&b, a.peer_id(), &[]).await;
     until_true("the holder knows", || {
         !b.context().members.own_names().contains(&bot)
     })

@@ -89,9 +89,12 @@ fn gift(ctx: &Context, request: &GrantRequest) -> Result<Gift, Problem> {
     })
 }
 
-/// A name, relative ones where this node is at home.
+/// A name, relative ones where this node is at home: in the mesh of its own root if it has one.
 fn name(ctx: &Context, text: &str) -> Result<Address, Problem> {
-    let own = ctx.members.own_names().into_iter().next();
+    let mesh = ctx.members.own_mesh();
+    let mut names = ctx.members.own_names();
+    names.sort_by_key(|name| !mesh.as_ref().is_some_and(|(mesh, _)| mesh.covers(name)));
+    let own = names.into_iter().next();
     let name = match own {
         Some(own) => own.resolve(text),
         None => text.parse(),

@@ -140,6 +140,7 @@ fn renew_before(card: &Card) -> u64 {
 async fn tell(ctx: &Context) {
     let mut shares = ctx.shares.changes();
     let mut listening = ctx.mesh.listening();
+    let mut revoked = ctx.members.revoked_watch();
     let mut changes = ctx.mesh.book().watch();
     let mut told: Told = HashMap::new();
     let mut tick = tokio::time::interval(TELL_AGAIN);
@@ -149,6 +150,7 @@ async fn tell(ctx: &Context) {
             _ = tick.tick() => {}
             changed = shares.changed() => if changed.is_err() { return },
             changed = listening.changed() => if changed.is_err() { return },
+            changed = revoked.changed() => if changed.is_err() { return },
             change = changes.recv() => match change {
                 // What a peer may call depends on what it is to this node.
                 Ok(Change { event: PeerEvent::Related(_), .. }) | Err(RecvError::Lagged(_)) => {}

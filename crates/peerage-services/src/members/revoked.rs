@@ -7,6 +7,8 @@ use peerage_core::{
     grant::{Grant, GrantId, Revocation},
 };
 
+use tokio::sync::watch;
+
 use super::{Known, MemberError, Members, issued::leaf, unix_now};
 use crate::store::{Batch, Store, StoreError, Table};
 
@@ -97,7 +99,14 @@ impl Members {
         for peer in self.holders_of(said.id) {
             self.relate(peer);
         }
+        self.0.revoked.send_modify(|count| *count += 1);
         Ok(true)
+    }
+
+    /// Counts up when a grant was revoked: what its holder may call, and so sees, may be less.
+    #[must_use]
+    pub fn revoked_watch(&self) -> watch::Receiver<u64> {
+        self.0.revoked.subscribe()
     }
 
     /// What is revoked and has not expired, for telling a peer that has just come.

@@ -160,11 +160,15 @@ async fn tell_those_who_come(ctx: &Context) {
     let mut changes = ctx.mesh.book().watch();
     loop {
         match changes.recv().await {
-            Ok(Change { peer, event: PeerEvent::Connected { .. } | PeerEvent::Related(_) }) => {
+            Ok(Change {
+                peer,
+                event: PeerEvent::Connected { .. } | PeerEvent::Related(_),
+            }) => {
                 let ctx = ctx.clone();
-                ctx.tasks
-                    .clone()
-                    .spawn("tell revocations", async move { tell_all(&ctx, peer).await });
+                ctx.tasks.clone().spawn(
+                    "tell revocations",
+                    async move { tell_all(&ctx, peer).await },
+                );
             }
             Ok(_) | Err(RecvError::Lagged(_)) => {}
             Err(RecvError::Closed) => return,

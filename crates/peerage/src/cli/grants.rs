@@ -24,7 +24,8 @@ const SHORTEST: usize = 6;
     peerage grant helper --to 12D3KooWQS6hTkAjSR7EVJ4DiaBv9moxofD6CXm1HDqM3aT48Lz7 --for 7d")]
 pub(crate) struct Args {
     /// The name: o://acme/sales, or relative to this node's own
-    name: String,
+    #[arg(value_name = "NAME")]
+    granted: String,
     /// The peer that gets it: its name, PeerId or DID
     #[arg(long, value_name = "PEER")]
     to: String,
@@ -50,7 +51,7 @@ pub(crate) struct RevokeArgs {
 
 pub(crate) async fn give(context: &Context, args: Args) -> Result<(), Failure> {
     let request = GrantRequest {
-        name: args.name,
+        name: args.granted,
         to: args.to,
         rights: args.rights,
         seconds: args.life.as_secs(),
