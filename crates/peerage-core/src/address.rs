@@ -194,9 +194,7 @@ impl Address {
         }
     }
 
-    /// The text without `o://`.
-    #[must_use]
-    pub fn path(&self) -> &str {
+    fn path(&self) -> &str {
         &self.0[SCHEME.len()..]
     }
 }

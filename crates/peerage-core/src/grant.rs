@@ -32,7 +32,6 @@ pub use chain::Chain;
 pub use claims::Claims;
 pub use error::GrantError;
 pub use id::GrantId;
-pub(crate) use link::HEADER;
 pub use revocation::{Revocation, RevocationError, Revoked};
 pub use rights::{Rights, RightsError};
 
@@ -100,12 +99,6 @@ impl Grant {
     /// Whether it rests on one of these links, so that revoking those has revoked it.
     pub fn rests_on(&self, revoked: impl FnMut(&GrantId) -> bool) -> bool {
         self.ids.iter().any(revoked)
-    }
-
-    /// From when it counts, in unix seconds: [`CLOCK_SKEW`] before it holds.
-    #[must_use]
-    pub fn begins(&self) -> u64 {
-        self.not_before.saturating_sub(CLOCK_SKEW)
     }
 
     /// Whether the grant does not hold yet at the time given in unix seconds.

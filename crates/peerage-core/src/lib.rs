@@ -15,8 +15,6 @@
 //! | others | [`peer_book`] | all that is known of peers, changed by events |
 //! | where from | [`reach`] | what an address says of where it can be used |
 //! | when | [`dial`] | whom to dial next, and when again |
-//! | who is it | [`lookup`] | the steps that find who bears a name |
-//! | what stays | [`secrets`] | credentials in bytes that are about to leave |
 //! | no | [`problem`] | a refusal with a code, a sentence and a hint |
 //!
 //! A mesh with one member, from the root key to the verdict:
@@ -61,12 +59,10 @@ pub mod grant;
 pub mod identity;
 pub mod invite;
 mod jws;
-pub mod lookup;
 pub mod peer_book;
 pub mod policy;
 pub mod problem;
 pub mod reach;
-pub mod secrets;
 
 pub use identity::Identity;
 pub use libp2p_identity::PeerId;

@@ -19,7 +19,6 @@ use crate::{
 };
 
 mod audience;
-pub mod rules;
 #[cfg(test)]
 mod tests;
 

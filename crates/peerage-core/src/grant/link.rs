@@ -7,7 +7,7 @@ use super::{
 use crate::{did::Did, identity::Identity, jws};
 
 /// Base64url of `{"alg":"EdDSA","typ":"o-grant+jwt"}`, the only header there is.
-pub(crate) const HEADER: &str = "eyJhbGciOiJFZERTQSIsInR5cCI6Im8tZ3JhbnQrand0In0";
+pub(super) const HEADER: &str = "eyJhbGciOiJFZERTQSIsInR5cCI6Im8tZ3JhbnQrand0In0";
 
 /// A link that was read. `number` is its place in the chain, the root's being 0.
 #[derive(Debug)]

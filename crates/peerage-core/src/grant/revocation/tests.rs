@@ -112,7 +112,7 @@ fn a_forged_one_is_refused() {
     let array = json!([key(2).did(), ids()[2], AT]);
     assert_eq!(refused(forged(HEADER, 2, &array)), RevocationError::Form);
     assert_eq!(
-        refused(forged(crate::grant::HEADER, 2, &payload(2))),
+        refused(forged(crate::grant::link::HEADER, 2, &payload(2))),
         RevocationError::Form
     );
     // Of a mesh with another root; with a broken chain.
