@@ -67,7 +67,7 @@ async fn only_who_has_the_token_and_is_no_foreign_page_comes_in() {
 }
 
 /// What is asked, and the status of the answer.
-const BAD: [(Method, &str, &str, u16); 30] = [
+const BAD: [(Method, &str, &str, u16); 33] = [
     (Method::POST, "/api/v1/shares", "{", 400),
     (Method::POST, "/api/v1/shares", "", 400),
     (Method::POST, "/api/v1/shares", "[]", 422),
@@ -138,6 +138,19 @@ const BAD: [(Method, &str, &str, u16); 30] = [
     ),
     (Method::POST, "/api/v1/peers/nobody/ping", "{}", 404),
     (Method::POST, "/api/v1/peers/self/ping", "{}", 400),
+    (Method::DELETE, "/api/v1/grants/nothing", "", 400),
+    (
+        Method::DELETE,
+        "/api/v1/grants/00000000000000000000000000000000",
+        "",
+        404,
+    ),
+    (
+        Method::POST,
+        "/api/v1/grants",
+        "{\"name\":\"bot\",\"to\":\"nobody\"}",
+        404,
+    ),
     (Method::PUT, "/api/v1/trust/nobody", "", 404),
     (Method::PUT, "/api/v1/trust/self", "", 400),
     (Method::DELETE, "/api/v1/trust/nobody", "", 404),
@@ -193,7 +206,7 @@ async fn bad_input_is_a_problem_that_says_what_was_wrong() {
 }
 
 /// The routes that clients rely on; the document must name each, and nothing that is not there.
-const ROUTES: [(&str, &str); 16] = [
+const ROUTES: [(&str, &str); 19] = [
     ("get", "/api/v1/node"),
     ("get", "/api/v1/peers"),
     ("get", "/api/v1/peers/{peer}"),
@@ -205,6 +218,9 @@ const ROUTES: [(&str, &str); 16] = [
     ("delete", "/api/v1/shares/{name}"),
     ("post", "/api/v1/invites"),
     ("post", "/api/v1/join"),
+    ("get", "/api/v1/grants"),
+    ("post", "/api/v1/grants"),
+    ("delete", "/api/v1/grants/{id}"),
     ("put", "/api/v1/trust/{peer}"),
     ("delete", "/api/v1/trust/{peer}"),
     ("get", "/api/v1/tools"),
