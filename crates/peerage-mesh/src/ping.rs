@@ -35,6 +35,8 @@ const MAX_MISSED: u32 = 2;
 /// Bytes that go out while an answer is waited for and show that it is only late: behind a long body on a
 /// slow line. One that is gone takes no more than what fits into this machine's buffers, and that at once.
 const STILL_GOING: u64 = 16 * 1024;
+/// Fresh streams on which an answer is looked for, when the one before has ended.
+const FRESH: u32 = 2;
 /// How long a stream on which nobody pings is answered.
 const IDLE: Duration = Duration::from_secs(120);
 
@@ -136,28 +138,33 @@ async fn observed(
     (answer, moved)
 }
 
-/// Pings on the stream of the ping before, or on a fresh one. That the old one has ended meanwhile is no
-/// answer missed: js-libp2p and py-libp2p end a stream on which nobody has pinged for ten seconds.
+/// Pings on the stream of the ping before, or on a fresh one. A stream that has ended is no answer missed:
+/// js-libp2p and py-libp2p end one on which nobody has pinged for ten seconds, and one of two connections
+/// ends a moment after both sides have dialled.
 async fn once(
     streams: &Streams,
     peer: &PeerId,
     pinger: &mut Option<Pinger>,
 ) -> Result<Duration, PingError> {
-    if let Some(mut rested) = pinger.take() {
-        match rested.ask().await {
+    let mut fresh = 0;
+    loop {
+        let mut asking = match pinger.take() {
+            Some(rested) => rested,
+            None => {
+                fresh += 1;
+                let opened = timeout(DEADLINE, Pinger::open(streams, peer)).await;
+                opened.map_err(|_| PingError::Timeout)??
+            }
+        };
+        match asking.ask().await {
             Ok(rtt) => {
-                *pinger = Some(rested);
+                *pinger = Some(asking);
                 return Ok(rtt);
             }
-            Err(PingError::Broken(_)) => {}
+            Err(PingError::Broken(_)) if fresh < FRESH => {}
             Err(error) => return Err(error),
         }
     }
-    let opened = timeout(DEADLINE, Pinger::open(streams, peer)).await;
-    let mut fresh = opened.map_err(|_| PingError::Timeout)??;
-    let rtt = fresh.ask().await?;
-    *pinger = Some(fresh);
-    Ok(rtt)
 }
 
 /// Answers every ping that arrives.

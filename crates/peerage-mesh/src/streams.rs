@@ -20,7 +20,10 @@ use std::{
 use libp2p::{Stream, StreamProtocol};
 use peerage_core::PeerId;
 use thiserror::Error;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::{
+    sync::{Notify, Semaphore, mpsc, oneshot},
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use behaviour::Behaviour;
@@ -35,6 +38,8 @@ pub(crate) const MAX_OUTBOUND: usize = 384;
 const MAX_OPENING: usize = 256;
 /// How long the negotiation of a stream may take.
 pub(crate) const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the end of one of two connections is waited for, after no stream could be opened on it.
+const HANDOVER: Duration = Duration::from_secs(2);
 
 /// Bytes that went over the streams of one peer.
 #[derive(Debug, Default)]
@@ -117,6 +122,8 @@ pub(crate) struct Streams {
     links: Arc<RwLock<HashMap<PeerId, Link>>>,
     /// By peer and not by connection, so that what the last moments of one carried is counted too.
     traffic: Arc<Mutex<HashMap<PeerId, Arc<Traffic>>>>,
+    /// Told when a peer's connection that is used has changed.
+    changed: Arc<Notify>,
 }
 
 /// The connection of a peer that new streams go over.
@@ -127,6 +134,29 @@ struct Link {
     line: Line,
     /// How many connections to the peer there are.
     connections: usize,
+}
+
+impl Link {
+    async fn open(&self, protocol: &StreamProtocol) -> Result<PeerStream, OpenError> {
+        let place = self
+            .places
+            .clone()
+            .try_acquire_owned()
+            .map_err(|_| OpenError::TooMany)?;
+        let (reply, answer) = oneshot::channel();
+        let open = Open {
+            protocol: protocol.clone(),
+            reply,
+        };
+        self.opens
+            .send(open)
+            .await
+            .map_err(|_| OpenError::NotConnected)?;
+        let stream = answer
+            .await
+            .map_err(|_| OpenError::Broken("it was closed meanwhile".into()))??;
+        Ok(PeerStream::new(stream, &self.line, Some(place)))
+    }
 }
 
 /// What the streams of one connection share.
@@ -152,6 +182,10 @@ impl Line {
         self.retired.load(Ordering::Relaxed)
     }
 
+    fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.retired, &other.retired)
+    }
+
     fn retire(&self, retired: bool) {
         self.retired.store(retired, Ordering::Relaxed);
     }
@@ -165,30 +199,42 @@ struct Open {
 }
 
 impl Streams {
-    /// Opens a stream of `protocol` over the connection to `peer`.
+    /// Opens a stream of `protocol` over the connection to `peer`. Nothing is said before a stream is open:
+    /// when the connection ends meanwhile, it is opened over the one that has taken its place.
     pub(crate) async fn open(
         &self,
         peer: &PeerId,
         protocol: &StreamProtocol,
     ) -> Result<PeerStream, OpenError> {
         let link = self.link(peer).ok_or(OpenError::NotConnected)?;
-        let place = link
-            .places
-            .try_acquire_owned()
-            .map_err(|_| OpenError::TooMany)?;
-        let (reply, answer) = oneshot::channel();
-        let open = Open {
-            protocol: protocol.clone(),
-            reply,
+        match link.open(protocol).await {
+            Err(error @ (OpenError::Broken(_) | OpenError::NotConnected)) => {
+                match self.instead_of(peer, &link).await {
+                    Some(other) => other.open(protocol).await,
+                    None => Err(error),
+                }
+            }
+            opened => opened,
+        }
+    }
+
+    /// The connection that takes the place of one on which no stream could be opened. When both sides have
+    /// dialled at once, one of the two ends a moment later, and either side may be the first to end it.
+    async fn instead_of(&self, peer: &PeerId, broken: &Link) -> Option<Link> {
+        let other = async {
+            loop {
+                let changed = self.changed.notified();
+                let now = self.link(peer)?;
+                if !now.line.is(&broken.line) {
+                    return Some(now);
+                }
+                if now.connections < 2 {
+                    return None;
+                }
+                changed.await;
+            }
         };
-        link.opens
-            .send(open)
-            .await
-            .map_err(|_| OpenError::NotConnected)?;
-        let stream = answer
-            .await
-            .map_err(|_| OpenError::Broken("it was closed meanwhile".into()))??;
-        Ok(PeerStream::new(stream, &link.line, Some(place)))
+        timeout(HANDOVER, other).await.ok().flatten()
     }
 
     /// Whether there is a connection to open streams over.
@@ -237,6 +283,8 @@ impl Streams {
             Some(link) => links.insert(peer, link),
             None => links.remove(&peer),
         };
+        drop(links);
+        self.changed.notify_waiters();
     }
 }
 
@@ -317,3 +365,6 @@ pub(crate) fn new<const N: usize>(
     };
     Ok((factory, accepts, raw))
 }
+
+#[cfg(test)]
+mod tests;
