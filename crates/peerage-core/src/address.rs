@@ -194,7 +194,7 @@ impl Address {
         }
     }
 
-    fn path(&self) -> &str {
+    pub(crate) fn path(&self) -> &str {
         &self.0[SCHEME.len()..]
     }
 }

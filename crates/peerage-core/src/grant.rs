@@ -101,6 +101,12 @@ impl Grant {
         self.ids.iter().any(revoked)
     }
 
+    /// From when it counts, in unix seconds: [`CLOCK_SKEW`] before it holds.
+    #[must_use]
+    pub fn begins(&self) -> u64 {
+        self.not_before.saturating_sub(CLOCK_SKEW)
+    }
+
     /// Whether the grant does not hold yet at the time given in unix seconds.
     #[must_use]
     pub fn is_early_at(&self, now: u64) -> bool {

@@ -14,11 +14,14 @@
 use libp2p_identity::PeerId;
 
 use crate::{
+    address::Address,
     grant::{Grant, Rights},
+    identity::Identity,
     problem::Problem,
 };
 
 mod audience;
+pub mod rules;
 #[cfg(test)]
 mod tests;
 
@@ -43,6 +46,26 @@ impl Caller {
             peer,
             grants: Vec::new(),
             trusted: false,
+        }
+    }
+
+    /// A caller with the names given, as if a mesh that counts here had granted them with the rights of a member: what a dry
+    /// run asks about. Nobody who calls is ever this.
+    #[must_use]
+    pub fn supposed(key: &Identity, names: impl IntoIterator<Item = Address>) -> Self {
+        let grants = names.into_iter().map(|path| Grant {
+            root: key.did(),
+            subject: key.did(),
+            path,
+            rights: Rights::member(),
+            not_before: 0,
+            expires: u64::MAX,
+            depth: 0,
+            ids: Vec::new(),
+        });
+        Self {
+            grants: grants.collect(),
+            ..Self::stranger(key.peer_id())
         }
     }
 

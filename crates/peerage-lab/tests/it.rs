@@ -11,5 +11,6 @@ mod it {
     mod hostile;
     mod invites;
     mod local_api;
+    mod policy;
     mod strangers;
 }

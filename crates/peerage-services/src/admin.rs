@@ -3,6 +3,7 @@
 
 mod grants;
 mod network;
+mod policy;
 mod sharing;
 mod tool;
 mod view;
@@ -92,6 +93,8 @@ pub fn routes(local: Local) -> Router {
         .routes(routes!(sharing::trust, sharing::untrust))
         .routes(routes!(grants::list, grants::give))
         .routes(routes!(grants::revoke))
+        .routes(routes!(policy::show, policy::set))
+        .routes(routes!(policy::test))
         .routes(routes!(tool::list))
         .routes(routes!(tool::call))
         .split_for_parts();

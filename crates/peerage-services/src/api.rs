@@ -4,6 +4,7 @@
 //! DIDs, addresses and times are text here; whoever needs them as values parses them.
 
 mod limits;
+mod policy;
 
 use std::collections::BTreeMap;
 
@@ -12,6 +13,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 pub use limits::{InUse, LimitsView, PeerLimitsView, RefusedView};
+pub use policy::{PolicyAnswer, PolicyQuestion, PolicyRequest, PolicyStep, PolicyView};
 
 /// How long a tool call may take when the caller does not say, in seconds.
 pub const DEFAULT_CALL_TIMEOUT_S: u64 = 60;

@@ -14,7 +14,7 @@ use peerage_core::{
 use peerage_mesh::{BoxError, CallError, Mesh, OpenError, Origin, Tasks};
 use tower::ServiceExt;
 
-use crate::{card::Introductions, members::Members, shares::Shares, store::Store};
+use crate::{card::Introductions, members::Members, policy::Policy, shares::Shares, store::Store};
 
 /// What does not change while a node runs.
 #[derive(Clone, Debug)]
@@ -48,6 +48,8 @@ pub struct Parts {
     pub store: Store,
     /// Who is who.
     pub members: Members,
+    /// Who may do what.
+    pub policy: Policy,
     /// What is shared.
     pub shares: Shares,
     /// Who has been introduced to whom.

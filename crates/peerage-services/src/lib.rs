@@ -13,6 +13,7 @@ pub mod limit;
 pub mod mcp;
 pub mod members;
 pub mod peers;
+pub mod policy;
 pub mod presence;
 pub mod proxy;
 pub mod shares;

@@ -7,7 +7,10 @@ mod revoked;
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -63,6 +66,8 @@ struct Inner {
     more: Notify,
     /// Counts up when a grant of a peer was revoked.
     revoked: watch::Sender<u64>,
+    /// Counts up whenever something of what is known may have changed.
+    version: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -176,6 +181,7 @@ impl Members {
             admission: Mutex::default(),
             more: Notify::new(),
             revoked: watch::Sender::new(0),
+            version: AtomicU64::new(0),
         }));
         members.renew_own()?;
         Ok(members)
@@ -226,6 +232,19 @@ impl Members {
             grants: known.holding(&peer).cloned().collect(),
             trusted: known.trusted.contains(&peer),
         }
+    }
+
+    /// Another one than before whenever [`Members::caller`] may say something else than before.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.0.version.load(Ordering::Acquire)
+    }
+
+    /// Whether a name is of a mesh that this node is in, so that grants for it count here.
+    #[must_use]
+    pub fn knows_mesh_of(&self, name: &Address) -> bool {
+        let known = self.read();
+        known.meshes.values().any(|mesh| mesh.path.covers(name))
     }
 
     /// The names that a peer has proved to bear, as of its latest introduction.
@@ -324,7 +343,11 @@ impl Members {
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, Known> {
-        self.0.known.write().unwrap_or_else(PoisonError::into_inner)
+        let known = self.0.known.write();
+        let known = known.unwrap_or_else(PoisonError::into_inner);
+        // Under the lock: who sees the new version also gets what is new.
+        self.0.version.fetch_add(1, Ordering::Release);
+        known
     }
 }
 

@@ -23,6 +23,7 @@ mod mcp;
 mod output;
 mod peers;
 mod ping;
+mod policy;
 mod progress;
 mod share;
 mod signal;
@@ -117,6 +118,8 @@ enum Command {
     Grants,
     /// Take back a grant that this node has given
     Revoke(grants::RevokeArgs),
+    /// Show, check, replace or ask the rules who may do what
+    Policy(policy::Args),
     /// Trust one peer without an invite
     Trust(trust::Args),
     /// Stop trusting a peer
@@ -232,6 +235,7 @@ async fn run(global: &Global, command: Command) -> Result<(), Failure> {
         Command::Grant(args) => Box::pin(grants::give(context, args)),
         Command::Grants => Box::pin(grants::list(context)),
         Command::Revoke(args) => Box::pin(grants::revoke(context, args)),
+        Command::Policy(args) => Box::pin(policy::run(context, args)),
         Command::Trust(args) => Box::pin(trust::trust(context, args)),
         Command::Untrust(args) => Box::pin(trust::untrust(context, args)),
         Command::Ping(args) => Box::pin(ping::run(context, args)),

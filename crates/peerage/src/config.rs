@@ -8,6 +8,7 @@
 //! | `mdns` | `true` | find peers on the local network, and be found |
 //! | `description` | none | a sentence about the node, in its card |
 //! | `[metadata]` | empty | anything else for the card: a table |
+//! | `policy` | `policy.toml` beside this file, if it is there | the file with the rules who may do what |
 //! | `[[peers]] address` | none | multiaddrs of peers to dial without discovery |
 //! | `[shares.NAME]` | none | MCP servers to share: `command` or `url`, `args`, `env`, `cwd`, `allow` |
 //! | `[mcp] pinned` | none | tools that are listed even when there are too many to list |
@@ -46,7 +47,7 @@ use std::{
 };
 
 use peerage_core::{Multiaddr, address::Address, problem::Problem};
-use peerage_services::api::ShareRequest;
+use peerage_services::{api::ShareRequest, policy::PolicyFile};
 use serde_json::Value;
 
 pub use self::{
@@ -61,6 +62,8 @@ pub use self::{
 
 /// Name of the file under the home.
 pub const FILE_NAME: &str = "peerage.toml";
+/// Name of the file with the rules under the home, where no other is named.
+pub const POLICY_NAME: &str = "policy.toml";
 /// Port of the local API.
 pub const DEFAULT_API_PORT: u16 = 7337;
 /// The most characters of a node's name.
@@ -79,6 +82,8 @@ pub struct Config {
     pub listen: Vec<Multiaddr>,
     /// Whether to find peers on the local network, and be found.
     pub mdns: bool,
+    /// The file with the rules who may do what; none for [`POLICY_NAME`] under the home, if it is there.
+    pub policy: Option<PathBuf>,
     /// Peers to dial without discovery.
     pub peers: Vec<Multiaddr>,
     /// A sentence about the node, for its card.
@@ -181,6 +186,7 @@ impl Config {
             api: SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_API_PORT)),
             listen: Vec::new(),
             mdns: true,
+            policy: None,
             peers: Vec::new(),
             description: None,
             metadata: BTreeMap::new(),
@@ -243,6 +249,8 @@ impl Config {
             &mut self.description,
         );
         slots.put("metadata", layer.metadata, &mut self.metadata);
+        let policy = layer.policy.map(|path| Some(self.home.join(path)));
+        slots.put("policy", policy, &mut self.policy);
         let mcp = layer.mcp.unwrap_or_default();
         slots.put("mcp.pinned", mcp.pinned, &mut self.mcp.pinned);
         slots.put("mcp.all_tools", mcp.all_tools, &mut self.mcp.all_tools);
@@ -278,6 +286,21 @@ impl Config {
         self.origins.get(key).cloned().unwrap_or(Origin::Default)
     }
 
+    /// The file with the rules who may do what.
+    #[must_use]
+    pub fn policy_file(&self) -> PolicyFile {
+        match &self.policy {
+            Some(path) => PolicyFile {
+                path: path.clone(),
+                required: true,
+            },
+            None => PolicyFile {
+                path: self.home.join(POLICY_NAME),
+                required: false,
+            },
+        }
+    }
+
     /// The last part of the `o://` name that the node has in its mesh.
     #[must_use]
     pub fn segment(&self) -> String {
@@ -295,6 +318,7 @@ impl Config {
             self.setting("mdns", self.mdns),
             self.setting("description", self.description.clone()),
             self.setting("metadata", serde_json::json!(self.metadata)),
+            self.setting("policy", self.policy_file().path.display().to_string()),
             self.setting("peers", text(&self.peers)),
             self.setting("mcp.pinned", self.mcp.pinned.clone()),
             self.setting("mcp.all_tools", self.mcp.all_tools),

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! HOME/peerage.toml             configuration
+//! HOME/policy.toml              who may do what
 //! HOME/mesh/root.json           the mesh's root key and name (0600)
 //! HOME/mesh/root.json.sum       its SHA-256, so that a changed key is noticed
 //! HOME/nodes/NAME/identity.key  the node's key, 32 bytes (0600)

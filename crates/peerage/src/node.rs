@@ -15,7 +15,9 @@ use peerage_services::{
         functions::FunctionServer,
     },
     members::{self, Members},
-    peers, presence, proxy,
+    peers,
+    policy::{self, Policy},
+    presence, proxy,
     shares::{ShareSpec, Shares},
     store::{Store, StoreError},
     tools::Tools,
@@ -118,6 +120,7 @@ impl Node {
         tasks.spawn("members", members::run(ctx.members.clone()));
         tasks.spawn("grants", trust::run(ctx.clone()));
         tasks.spawn("book", peers::run(ctx.store.clone(), book.clone()));
+        tasks.spawn("policy", policy::run(ctx.policy.clone()));
         tasks.spawn("presence", presence::run(book.clone()));
         let node = Self {
             local,
@@ -263,6 +266,7 @@ async fn context(
     let book = peers::open(&store, identity.peer_id())?;
     let root = Some(home.root()?);
     let members = Members::open(&identity, &config.name, root, &store, &book)?;
+    let policy = Policy::open(config.policy_file(), &members, &book)?;
     let mesh_config = mesh_config(config, &identity, transports)?;
     let (mesh, inbound) = Mesh::spawn(mesh_config, &book, tasks).map_err(not_started)?;
 
@@ -273,6 +277,7 @@ async fn context(
         identity,
         mesh,
         members,
+        policy,
         store,
         tasks: tasks.clone(),
     });

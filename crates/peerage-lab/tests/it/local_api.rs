@@ -67,7 +67,7 @@ async fn only_who_has_the_token_and_is_no_foreign_page_comes_in() {
 }
 
 /// What is asked, and the status of the answer.
-const BAD: [(Method, &str, &str, u16); 33] = [
+const BAD: [(Method, &str, &str, u16); 37] = [
     (Method::POST, "/api/v1/shares", "{", 400),
     (Method::POST, "/api/v1/shares", "", 400),
     (Method::POST, "/api/v1/shares", "[]", 422),
@@ -151,6 +151,20 @@ const BAD: [(Method, &str, &str, u16); 33] = [
         "{\"name\":\"bot\",\"to\":\"nobody\"}",
         404,
     ),
+    (Method::PUT, "/api/v1/policy", r#"{"text":"x"}"#, 400),
+    (Method::PUT, "/api/v1/policy", r#"{"rules":[]}"#, 422),
+    (
+        Method::POST,
+        "/api/v1/policy/test",
+        r#"{"as":"nobody","action":"call"}"#,
+        404,
+    ),
+    (
+        Method::POST,
+        "/api/v1/policy/test",
+        r#"{"as":"stranger","action":"eat"}"#,
+        400,
+    ),
     (Method::PUT, "/api/v1/trust/nobody", "", 404),
     (Method::PUT, "/api/v1/trust/self", "", 400),
     (Method::DELETE, "/api/v1/trust/nobody", "", 404),
@@ -206,7 +220,7 @@ async fn bad_input_is_a_problem_that_says_what_was_wrong() {
 }
 
 /// The routes that clients rely on; the document must name each, and nothing that is not there.
-const ROUTES: [(&str, &str); 19] = [
+const ROUTES: [(&str, &str); 22] = [
     ("get", "/api/v1/node"),
     ("get", "/api/v1/peers"),
     ("get", "/api/v1/peers/{peer}"),
@@ -223,6 +237,9 @@ const ROUTES: [(&str, &str); 19] = [
     ("delete", "/api/v1/grants/{id}"),
     ("put", "/api/v1/trust/{peer}"),
     ("delete", "/api/v1/trust/{peer}"),
+    ("get", "/api/v1/policy"),
+    ("put", "/api/v1/policy"),
+    ("post", "/api/v1/policy/test"),
     ("get", "/api/v1/tools"),
     ("post", "/api/v1/tools/call"),
     ("post", "/api/v1/stop"),

@@ -60,10 +60,13 @@ pub(super) fn status(local: &Local) -> NodeStatus {
 }
 
 fn warnings(ctx: &Context) -> Vec<String> {
-    match ctx.store.damages() {
+    let mut warnings = match ctx.store.damages() {
         Ok(damages) => damages.iter().map(ToString::to_string).collect(),
         Err(error) => vec![error.to_string()],
-    }
+    };
+    let old = |trouble| format!("{trouble}; the rules before stay in force");
+    warnings.extend(ctx.policy.trouble().map(old));
+    warnings
 }
 
 /// Where others reach this node, each with its id.

@@ -64,6 +64,14 @@ impl Failure {
         }
     }
 
+    /// The answer was no, and has been said.
+    pub(crate) const fn refused_and_told() -> Self {
+        Self {
+            problem: None,
+            exit: REFUSED,
+        }
+    }
+
     /// The same with a hint what to do about it.
     #[must_use]
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {

@@ -28,6 +28,7 @@ const ROOT: &[(&str, Shape)] = &[
     ("mdns", Shape::Value),
     ("description", Shape::Value),
     ("metadata", Shape::Open),
+    ("policy", Shape::Value),
     ("peers", Shape::List(&[("address", Shape::Value)])),
     (
         "shares",

@@ -1,6 +1,6 @@
 //! One layer of configuration: each value there or not. The file, the environment and the flags are all layers.
 
-use std::{collections::BTreeMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf};
 
 use peerage_core::Multiaddr;
 use peerage_services::api::{Allow, ShareRequest};
@@ -25,6 +25,8 @@ pub struct Layer {
     pub description: Option<String>,
     /// Anything else for the card.
     pub metadata: Option<BTreeMap<String, Value>>,
+    /// The file with the rules who may do what, relative to the home.
+    pub policy: Option<PathBuf>,
     /// Peers to dial, added to those of other layers.
     pub peers: Vec<PeerEntry>,
     /// What to share, by name, added to those of other layers.

@@ -32,6 +32,7 @@ api = "127.0.0.1:8000"
 listen = ["/ip4/127.0.0.1/tcp/9000"]
 mdns = false
 description = "the one under the desk"
+policy = "rules.toml"
 
 [metadata]
 room = "attic"
@@ -94,6 +95,8 @@ fn every_documented_key_is_read() {
     assert_eq!(config.name, "workstation");
     assert_eq!(config.api.port(), 8000);
     assert!(!config.mdns);
+    let policy = config.policy_file();
+    assert!(policy.required && policy.path.ends_with("rules.toml"));
     assert_eq!(config.metadata["level"]["floor"], 3);
     assert_eq!(config.peers.len(), 2);
     assert_eq!(config.shares.len(), 2);
@@ -143,8 +146,8 @@ fn settings_show_origins_and_no_secrets() {
         other => panic!("{other:?}"),
     };
     assert_eq!(line("name"), 2);
-    assert_eq!(line("mcp.pinned"), 30);
-    assert_eq!(line("shares.web"), 25);
+    assert_eq!(line("mcp.pinned"), 31);
+    assert_eq!(line("shares.web"), 26);
 }
 
 #[test]
