@@ -28,6 +28,9 @@ mod rights;
 #[cfg(test)]
 mod tests;
 
+/// What the signed texts of grants and revocations begin with.
+pub(crate) const HEADERS: [&str; 2] = [link::HEADER, revocation::HEADER];
+
 pub use chain::Chain;
 pub use claims::Claims;
 pub use error::GrantError;

@@ -63,6 +63,7 @@ pub mod peer_book;
 pub mod policy;
 pub mod problem;
 pub mod reach;
+pub mod secrets;
 
 pub use identity::Identity;
 pub use libp2p_identity::PeerId;

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod it {
     mod asked;
+    mod audit;
     mod calls;
     mod cards;
     mod discovery;
@@ -12,5 +13,6 @@ mod it {
     mod invites;
     mod local_api;
     mod policy;
+    mod secrets;
     mod strangers;
 }

@@ -1,6 +1,7 @@
 //! The local API under `/api/v1`: what the command line, dashboards and other programs on this machine
 //! ask of their node. It is absent from the mesh.
 
+mod audit;
 mod grants;
 mod network;
 mod policy;
@@ -95,6 +96,7 @@ pub fn routes(local: Local) -> Router {
         .routes(routes!(grants::revoke))
         .routes(routes!(policy::show, policy::set))
         .routes(routes!(policy::test))
+        .routes(routes!(audit::audit))
         .routes(routes!(tool::list))
         .routes(routes!(tool::call))
         .split_for_parts();

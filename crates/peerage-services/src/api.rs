@@ -3,6 +3,7 @@
 //! Field names are stable: scripts read them, and the OpenAPI document is made from these types. Keys,
 //! DIDs, addresses and times are text here; whoever needs them as values parses them.
 
+mod audit;
 mod limits;
 mod policy;
 
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+pub use audit::{AuditEntry, AuditVerdict, DEFAULT_AUDIT_LIMIT};
 pub use limits::{InUse, LimitsView, PeerLimitsView, RefusedView};
 pub use policy::{PolicyAnswer, PolicyQuestion, PolicyRequest, PolicyStep, PolicyView};
 

@@ -14,7 +14,15 @@ use peerage_core::{
 use peerage_mesh::{BoxError, CallError, Mesh, OpenError, Origin, Tasks};
 use tower::ServiceExt;
 
-use crate::{card::Introductions, members::Members, policy::Policy, shares::Shares, store::Store};
+use crate::{
+    audit::{self, Audit},
+    card::Introductions,
+    members::Members,
+    policy::Policy,
+    secrets::Secrets,
+    shares::Shares,
+    store::Store,
+};
 
 /// What does not change while a node runs.
 #[derive(Clone, Debug)]
@@ -52,6 +60,10 @@ pub struct Parts {
     pub policy: Policy,
     /// What is shared.
     pub shares: Shares,
+    /// What was refused, what has changed and, where asked, what was called.
+    pub audit: Audit,
+    /// What must not leave.
+    pub secrets: Secrets,
     /// Who has been introduced to whom.
     pub introductions: Introductions,
     /// What runs in the background.
@@ -89,8 +101,24 @@ impl Context {
         peer: PeerId,
         request: Request<Body>,
     ) -> Result<Response<Body>, Problem> {
+        let (request, cut_off) = self.secrets.request(peer, request).await?.split();
         self.introductions.ensure(self, peer).await?;
-        self.call_unintroduced(peer, request).await
+        let (begun, method) = (Instant::now(), request.method().clone());
+        let path = self
+            .audit
+            .wants_calls()
+            .then(|| request.uri().path().to_owned());
+        let answer = self.call_unintroduced(peer, request).await;
+        if let Some(problem) = cut_off() {
+            return Err(problem);
+        }
+        match path {
+            Some(path) => {
+                let called = (&method, path.as_str());
+                Ok(audit::outgoing(&self.audit, peer, called, begun, answer?))
+            }
+            None => answer,
+        }
     }
 
     /// Calls a peer without an introduction.

@@ -29,9 +29,14 @@ impl IntoResponse for Failure {
             StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let json = HeaderValue::from_static(Problem::MEDIA_TYPE);
         response.headers_mut().insert(CONTENT_TYPE, json);
+        response.extensions_mut().insert(Code(self.0.code));
         response
     }
 }
+
+/// The code of the problem that an answer is: an extension of the response, for whoever notes refusals.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Code(pub String);
 
 /// What a route answers.
 pub type Answer<T> = Result<T, Failure>;

@@ -5,6 +5,7 @@
 
 pub mod admin;
 pub mod api;
+pub mod audit;
 pub mod card;
 pub mod context;
 pub mod failure;
@@ -16,6 +17,7 @@ pub mod peers;
 pub mod policy;
 pub mod presence;
 pub mod proxy;
+pub mod secrets;
 pub mod shares;
 pub mod store;
 pub mod tools;

@@ -100,6 +100,9 @@ pub enum MemberError {
     /// A grant for another key, or for a name outside of its mesh.
     #[error("the grant is not for this node")]
     NotForMe,
+    /// A peer showed a grant for another key, or for a name outside of its mesh.
+    #[error("the grant is not for the peer that showed it")]
+    NotForPeer,
     /// A grant of a mesh that this node is not in.
     #[error("the grant is of the mesh {0}, which this node is not in")]
     UnknownMesh(Did),
@@ -131,7 +134,9 @@ impl From<MemberError> for Problem {
                 .hint("run `peerage invite` where the mesh was made: its home holds the root key"),
             MemberError::MayNotGrantThis(_) => Self::new(403, "may_not_grant", text)
                 .hint("`peerage grants` lists what this node holds"),
-            MemberError::Grant(_) | MemberError::NotForMe => Self::new(400, "bad_grant", text),
+            MemberError::Grant(_) | MemberError::NotForMe | MemberError::NotForPeer => {
+                Self::new(400, "bad_grant", text)
+            }
             MemberError::UnknownMesh(_) => Self::new(409, "unknown_mesh", text)
                 .hint("its holder takes it by hand: peerage join GRANT"),
             MemberError::SameName(_) => Self::new(409, "same_mesh_name", text),
@@ -188,11 +193,18 @@ impl Members {
     }
 
     /// A peer shows its grants, in place of those it showed before. Those of a mesh that this node is in
-    /// count if they verify; broken ones are reported.
-    pub fn shown(&self, peer: PeerId, mut chains: Vec<Chain>) {
+    /// count if they verify; returned is why the broken ones do not.
+    pub fn shown(&self, peer: PeerId, mut chains: Vec<Chain>) -> Vec<MemberError> {
         chains.truncate(MAX_SHOWN);
-        self.consider(peer, &chains);
+        let refused = self.consider(peer, &chains);
         self.write().chains.insert(peer, chains);
+        refused
+    }
+
+    /// All that is known of peers.
+    #[must_use]
+    pub fn book(&self) -> &Book {
+        &self.0.book
     }
 
     /// The connection to a peer has ended: what it showed is shown again on the next one. What was
@@ -207,12 +219,18 @@ impl Members {
         self.write().chains.retain(|peer, _| connected(peer));
     }
 
-    fn consider(&self, peer: PeerId, chains: &[Chain]) {
+    fn consider(&self, peer: PeerId, chains: &[Chain]) -> Vec<MemberError> {
         let now = unix_now();
-        let grants: Vec<Grant> = chains
-            .iter()
-            .filter_map(|chain| self.verify(&peer, chain, now))
-            .collect();
+        let (mut grants, mut refused) = (Vec::new(), Vec::new());
+        for chain in chains {
+            match self.verify(&peer, chain, now) {
+                Ok(grant) => grants.extend(grant),
+                Err(error) => {
+                    tracing::warn!(%peer, %error, "a grant was refused");
+                    refused.push(error);
+                }
+            }
+        }
         let mut known = self.write();
         if grants.is_empty() {
             known.shown.remove(&peer);
@@ -221,6 +239,7 @@ impl Members {
         }
         drop(known);
         self.relate(peer);
+        refused
     }
 
     /// What a decision needs to know of a peer.
@@ -304,18 +323,16 @@ impl Members {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn verify(&self, peer: &PeerId, chain: &Chain, now: u64) -> Option<Grant> {
-        let root = chain.root().ok()?;
-        let path = self.read().meshes.get(&root)?.path.clone();
-        let grant = chain
-            .verify(&root, now)
-            .inspect_err(|error| tracing::warn!(%peer, %error, "a grant was refused"))
-            .ok()?;
+    /// What a chain proves; nothing when it is of a mesh that this node is not in.
+    fn verify(&self, peer: &PeerId, chain: &Chain, now: u64) -> Result<Option<Grant>, MemberError> {
+        let root = chain.root()?;
+        let path = self.read().meshes.get(&root).map(|mesh| mesh.path.clone());
+        let Some(path) = path else { return Ok(None) };
+        let grant = chain.verify(&root, now)?;
         if grant.subject.peer_id() != *peer || !path.covers(&grant.path) {
-            tracing::warn!(%peer, path = %grant.path, "a grant was refused: it is not for this peer");
-            return None;
+            return Err(MemberError::NotForPeer);
         }
-        Some(grant)
+        Ok(Some(grant))
     }
 
     /// Relates connected peers anew that count as members and are none any more.

@@ -48,5 +48,8 @@ async fn redeem(
     };
     let joined = admit(&ctx, peer, &wish)?;
     tracing::info!(%peer, "a peer has joined by invitation");
+    let names = ctx.members.names_of(&peer);
+    let name = names.first().map_or_else(String::new, ToString::to_string);
+    ctx.audit.changed(origin, "join", name);
     Ok(Json(joined))
 }

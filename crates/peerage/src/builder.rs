@@ -4,7 +4,10 @@ use std::{future::Future, net::SocketAddr, path::PathBuf};
 
 use peerage_core::{Multiaddr, problem::Problem};
 use peerage_mesh::{Limits, Transports};
-use peerage_services::{api::ShareRequest, mcp::functions::FunctionServer};
+use peerage_services::{
+    api::ShareRequest, audit::AuditSettings, mcp::functions::FunctionServer,
+    secrets::SecretsSettings,
+};
 use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -69,6 +72,21 @@ impl Builder {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.config.limits.peers = limits;
+        self
+    }
+
+    /// What is done about credentials that are about to leave. Default: those in requests are refused, those in answers are
+    /// written over.
+    #[must_use]
+    pub fn secrets(mut self, secrets: SecretsSettings) -> Self {
+        self.config.secrets = secrets;
+        self
+    }
+
+    /// What is in the audit beside refusals and changes of trust, and how much is kept.
+    #[must_use]
+    pub fn audit(mut self, audit: AuditSettings) -> Self {
+        self.config.audit = audit;
         self
     }
 

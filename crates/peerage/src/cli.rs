@@ -5,6 +5,7 @@
 //! (a problem, RFC 9457: `status`, `code`, `detail`, `hint`); the exit code says which of the two it is. Without
 //! it, errors go to standard error as `error: …` and `hint: …`.
 
+mod audit;
 mod call;
 mod card;
 mod client;
@@ -124,6 +125,8 @@ enum Command {
     Trust(trust::Args),
     /// Stop trusting a peer
     Untrust(trust::Args),
+    /// Show who did or wanted what, and what came of it
+    Audit(audit::Args),
     /// Measure the round trip to a peer
     Ping(ping::Args),
     /// Speak MCP on standard input and output: every tool this node may call
@@ -238,6 +241,7 @@ async fn run(global: &Global, command: Command) -> Result<(), Failure> {
         Command::Policy(args) => Box::pin(policy::run(context, args)),
         Command::Trust(args) => Box::pin(trust::trust(context, args)),
         Command::Untrust(args) => Box::pin(trust::untrust(context, args)),
+        Command::Audit(args) => Box::pin(audit::run(context, args)),
         Command::Ping(args) => Box::pin(ping::run(context, args)),
         Command::Mcp => Box::pin(mcp::run(context)),
         Command::Toolbox => Box::pin(toolbox::run()),

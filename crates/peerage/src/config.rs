@@ -25,13 +25,22 @@
 //! | `[limits.stranger] streams` | 32 | streams that any other peer has open |
 //! | `[limits.stranger] bytes_in_flight` | `8MiB` | bytes of its calls |
 //! | `[limits.stranger] calls_per_second` | 50 | calls it makes, and streams it opens; twice as many at once |
+//! | `[guard] outgoing` | `refuse` | credentials in requests of this machine to peers: `refuse`, `redact`, `warn`, `off` |
+//! | `[guard] answers` | `redact` | the same in answers of what is shared |
+//! | `[guard.shares] NAME` | `answers` | the same in answers of one share |
+//! | `[guard.peers] PEER` | none | the same in all that goes to a peer: PeerId, DID or `o://` name |
+//! | `[audit] calls` | `false` | keep each call, not only refusals and changes of trust |
+//! | `[audit] size` | `8MiB` | when a file of the audit is full |
+//! | `[audit] files` | 4 | files of the audit that are kept |
 //!
 //! The environment has `PEERAGE_NAME`, `PEERAGE_API`, `PEERAGE_LISTEN` and `PEERAGE_PEERS` (with commas between
 //! multiaddrs), `PEERAGE_MDNS`, `PEERAGE_DESCRIPTION` and `PEERAGE_ALL_TOOLS`. Lists of peers and shares add
 //! up over the layers (a share replaces one of the same name), all else replaces. No key is a secret.
 
+mod audit;
 mod duration;
 mod file;
+mod guard;
 mod identity;
 mod layer;
 mod limits;
@@ -47,11 +56,15 @@ use std::{
 };
 
 use peerage_core::{Multiaddr, address::Address, problem::Problem};
-use peerage_services::{api::ShareRequest, policy::PolicyFile};
+use peerage_services::{
+    api::ShareRequest, audit::AuditSettings, policy::PolicyFile, secrets::SecretsSettings,
+};
 use serde_json::Value;
 
 pub use self::{
+    audit::AuditLayer,
     duration::{DurationError, format_duration, parse_duration},
+    guard::GuardLayer,
     identity::{IdentitySource, Phrase, SeedFileError, read_seed},
     layer::{Environment, Layer, McpLayer, PeerEntry, ShareEntry},
     limits::{DEFAULT_REQUEST_TIMEOUT, DEFAULT_SESSION_IDLE, Limits, LimitsLayer, PeerLimitsLayer},
@@ -96,6 +109,10 @@ pub struct Config {
     pub mcp: McpConfig,
     /// How long things may take, and what peers may use.
     pub limits: Limits,
+    /// What is done about credentials that are about to leave.
+    pub secrets: SecretsSettings,
+    /// What is in the audit, and how much is kept.
+    pub audit: AuditSettings,
     /// Where the node's key comes from.
     pub identity: IdentitySource,
     /// The program and its first arguments that watch over each child, see
@@ -193,6 +210,8 @@ impl Config {
             shares: Vec::new(),
             mcp: McpConfig::default(),
             limits: Limits::default(),
+            secrets: SecretsSettings::default(),
+            audit: AuditSettings::default(),
             identity: IdentitySource::Stored,
             guard: Vec::new(),
             origins: BTreeMap::new(),
@@ -256,6 +275,9 @@ impl Config {
         slots.put("mcp.all_tools", mcp.all_tools, &mut self.mcp.all_tools);
         self.limits
             .apply(layer.limits.unwrap_or_default(), &mut slots);
+        let guard = layer.guard.unwrap_or_default();
+        guard::apply(&mut self.secrets, guard, &mut slots);
+        audit::apply(&mut self.audit, layer.audit.unwrap_or_default(), &mut slots);
         slots.put("identity", layer.identity, &mut self.identity);
         if !layer.peers.is_empty() {
             slots.origins.insert("peers".to_owned(), origin("peers"));
@@ -324,6 +346,12 @@ impl Config {
             self.setting("mcp.all_tools", self.mcp.all_tools),
         ];
         settings.extend(self.limits.settings(|key, value| self.setting(key, value)));
+        settings.extend(guard::settings(&self.secrets, |key, value| {
+            self.setting(key, value)
+        }));
+        settings.extend(audit::settings(&self.audit, |key, value| {
+            self.setting(key, value)
+        }));
         settings.push(self.setting("identity", self.identity.to_string()));
         for share in &self.shares {
             settings.push(self.setting(&format!("shares.{}", share.name), share_target(share)));

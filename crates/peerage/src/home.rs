@@ -144,6 +144,12 @@ impl Home {
         self.node.join("store.redb")
     }
 
+    /// Where the audit is.
+    #[must_use]
+    pub(crate) fn audit(&self) -> PathBuf {
+        self.node.join("audit.jsonl")
+    }
+
     /// Where the Unix socket goes: the node's folder, or a short path for a long one.
     ///
     /// # Errors

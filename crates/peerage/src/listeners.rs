@@ -13,7 +13,12 @@ use axum::{
 };
 use http::{HeaderMap, Uri, header};
 use peerage_core::problem::Problem;
-use peerage_services::failure::Failure;
+use peerage_mesh::Origin;
+use peerage_services::{
+    api::AuditVerdict,
+    audit::{Audit, Event},
+    failure::Failure,
+};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 
@@ -72,7 +77,7 @@ pub(crate) fn bind_unix(path: &Path) -> Result<UnixListener, Problem> {
 pub(crate) async fn tcp(
     listener: TcpListener,
     routes: Router,
-    token: String,
+    (token, audit): (String, Audit),
     stop: CancellationToken,
 ) {
     // An answer that streams has its head sent before its body: without this, the body waits until the
@@ -82,7 +87,7 @@ pub(crate) async fn tcp(
             tracing::debug!(%error, "a local connection may be slow");
         }
     });
-    let checked = routes.layer(from_fn_with_state(Arc::<str>::from(token), check));
+    let checked = routes.layer(from_fn_with_state((Arc::<str>::from(token), audit), check));
     let serve = axum::serve(listener, checked).with_graceful_shutdown(stop.cancelled_owned());
     if let Err(error) = serve.await {
         tracing::error!(%error, "the local API has ended");
@@ -97,14 +102,23 @@ pub(crate) async fn unix(listener: UnixListener, routes: Router, stop: Cancellat
     }
 }
 
-async fn check(State(token): State<Arc<str>>, mut request: Request, next: Next) -> Response {
+async fn check(
+    State((token, audit)): State<(Arc<str>, Audit)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     match admitted(request.headers(), &token) {
         Ok(()) => {
             // The token opens this door only: it goes no further, least of all to a peer.
             request.headers_mut().remove(header::AUTHORIZATION);
             next.run(request).await
         }
-        Err(problem) => Failure(problem).into_response(),
+        Err(problem) => {
+            let object = format!("{} {}", request.method(), request.uri().path());
+            let refused = Event::new(Some(Origin::Local), AuditVerdict::Refused, "api", object);
+            audit.note(refused.by(problem.code.clone()));
+            Failure(problem).into_response()
+        }
     }
 }
 

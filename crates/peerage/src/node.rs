@@ -7,6 +7,7 @@ use peerage_mesh::{Book, Inbound, Mesh, MeshConfig, Tasks, Transports};
 use peerage_services::{
     admin::{self, Doors, Local},
     api::{CallToolRequest, JoinView, MdnsView, NodeFile, NodeStatus},
+    audit::Audit,
     card::{self, Introductions},
     context::{Context, Facts, Parts},
     mcp::{
@@ -18,6 +19,7 @@ use peerage_services::{
     peers,
     policy::{self, Policy},
     presence, proxy,
+    secrets::Secrets,
     shares::{ShareSpec, Shares},
     store::{Store, StoreError},
     tools::Tools,
@@ -113,7 +115,12 @@ impl Node {
         let stop = doors.token();
         doors.spawn_graceful(
             "http",
-            listeners::tcp(listener, routes.clone(), token, stop.clone()),
+            listeners::tcp(
+                listener,
+                routes.clone(),
+                (token, ctx.audit.clone()),
+                stop.clone(),
+            ),
         );
         doors.spawn_graceful("socket", listeners::unix(unix, routes, stop));
         tasks.spawn("cards", card::run(ctx.clone()));
@@ -209,6 +216,7 @@ impl Node {
     pub async fn stop(self) {
         self.doors.stop_within(listeners::GRACE).await;
         self.local.ctx.shares.stop().await;
+        self.local.ctx.audit.flush().await;
         self.tasks.stop().await;
         if let Err(error) = peers::flush(&self.local.ctx.store, &self.book) {
             tracing::error!(%error, "what is known of peers cannot be kept");
@@ -269,11 +277,14 @@ async fn context(
     let policy = Policy::open(config.policy_file(), &members, &book)?;
     let mesh_config = mesh_config(config, &identity, transports)?;
     let (mesh, inbound) = Mesh::spawn(mesh_config, &book, tasks).map_err(not_started)?;
+    let audit = Audit::open(home.audit(), config.audit, &members, mesh.budget(), tasks);
 
     let ctx = Context::new(Parts {
         shares: Shares::open(&store, tasks, limits(config))?,
         facts: facts(config),
         introductions: Introductions::default(),
+        secrets: Secrets::new(config.secrets.clone(), &members, &audit),
+        audit,
         identity,
         mesh,
         members,

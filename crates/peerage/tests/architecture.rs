@@ -16,7 +16,7 @@ const FLOORS: [&str; 4] = [
 /// What answers requests: a module of `peerage-services` each. None names another.
 const SERVICES: [&str; 5] = ["admin", "card", "mcp", "proxy", "trust"];
 /// Who names a service all the same, and why. An entry that is no longer true fails, too.
-const NAMES_A_SERVICE: [(&str, &str, &str); 8] = [
+const NAMES_A_SERVICE: [(&str, &str, &str); 9] = [
     (
         "admin",
         "mcp",
@@ -35,6 +35,7 @@ const NAMES_A_SERVICE: [(&str, &str, &str); 8] = [
         "the path below which each server has an audience",
     ),
     ("gate", "trust", "the paths that are open to strangers"),
+    ("secrets", "mcp", "the path below which shares answer"),
     ("shares", "mcp", "what is shared is an MCP server"),
     ("tools", "mcp", "tools are those of MCP servers"),
 ];

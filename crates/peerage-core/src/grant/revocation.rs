@@ -9,7 +9,7 @@ use crate::{did::Did, identity::Identity, jws};
 mod tests;
 
 /// Base64url of `{"alg":"EdDSA","typ":"o-revoke+jwt"}`, the only header there is.
-const HEADER: &str = "eyJhbGciOiJFZERTQSIsInR5cCI6Im8tcmV2b2tlK2p3dCJ9";
+pub(super) const HEADER: &str = "eyJhbGciOiJFZERTQSIsInR5cCI6Im8tcmV2b2tlK2p3dCJ9";
 
 /// The most bytes of a statement.
 const MAX_STATEMENT: usize = 1_024;

@@ -67,7 +67,10 @@ async fn only_who_has_the_token_and_is_no_foreign_page_comes_in() {
 }
 
 /// What is asked, and the status of the answer.
-const BAD: [(Method, &str, &str, u16); 37] = [
+const BAD: [(Method, &str, &str, u16); 40] = [
+    (Method::GET, "/api/v1/audit?who=nobody", "", 404),
+    (Method::GET, "/api/v1/audit?verdict=guilty", "", 400),
+    (Method::GET, "/api/v1/audit?until=1", "", 400),
     (Method::POST, "/api/v1/shares", "{", 400),
     (Method::POST, "/api/v1/shares", "", 400),
     (Method::POST, "/api/v1/shares", "[]", 422),
@@ -220,7 +223,8 @@ async fn bad_input_is_a_problem_that_says_what_was_wrong() {
 }
 
 /// The routes that clients rely on; the document must name each, and nothing that is not there.
-const ROUTES: [(&str, &str); 22] = [
+const ROUTES: [(&str, &str); 23] = [
+    ("get", "/api/v1/audit"),
     ("get", "/api/v1/node"),
     ("get", "/api/v1/peers"),
     ("get", "/api/v1/peers/{peer}"),

@@ -7,6 +7,8 @@ use axum::{
 use http::StatusCode;
 use peerage_core::{PeerId, fingerprint::pair_fingerprint, problem::Problem};
 
+use peerage_mesh::Origin;
+
 use super::{Local, view};
 use crate::{
     api::{InviteRequest, InviteView, JoinRequest, JoinView, ShareRequest, ShareView, TrustView},
@@ -32,6 +34,8 @@ pub(super) async fn share(
 ) -> Answer<(StatusCode, Json<ShareView>)> {
     let spec = ShareSpec::try_from(request)?;
     let share = local.ctx.shares.add(spec)?;
+    let shared = format!("{} with {}", share.name, share.audience);
+    local.ctx.audit.changed(Origin::Local, "share", shared);
     Ok((StatusCode::CREATED, Json(view::share(&share))))
 }
 
@@ -42,6 +46,7 @@ pub(super) async fn unshare(
     Path(name): Path<String>,
 ) -> Answer<StatusCode> {
     if local.ctx.shares.remove(&name).await? {
+        local.ctx.audit.changed(Origin::Local, "unshare", name);
         return Ok(StatusCode::NO_CONTENT);
     }
     let text = format!("nothing called `{}` is shared", name.escape_debug());
@@ -112,7 +117,10 @@ fn set_trust(local: &Local, peer: &str, trusted: bool) -> Answer<Json<TrustView>
     if id == ctx.me() {
         return Err(Problem::new(400, "self", "that is this node itself").into());
     }
-    ctx.members.trust(id, trusted)?;
+    if ctx.members.trust(id, trusted)? {
+        let action = if trusted { "trust" } else { "untrust" };
+        ctx.audit.changed(Origin::Local, action, id.to_base58());
+    }
     peers::keep(&ctx.store, ctx.mesh.book(), id)?;
     let card = ctx.mesh.book().get(&id).and_then(|record| record.card);
     Ok(Json(TrustView {

@@ -163,6 +163,8 @@ pub(super) fn accept(ctx: &Context, peer: PeerId, bytes: &[u8]) -> Result<(), Ca
         }
         Ok(None) => Ok(()),
         Err(error) => {
+            ctx.audit
+                .refused(peer, "card", &error.to_string(), "bad_card");
             refused(ctx, peer, &error.to_string());
             Err(error)
         }

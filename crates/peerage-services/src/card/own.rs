@@ -10,6 +10,7 @@ use peerage_core::{
     card::{Card, CardContent, CardError, MAX_TOOLS, SharedServer},
     problem::Problem,
 };
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
 use crate::{context::Context, members::unix_now, shares::Share, store::Table};
@@ -94,11 +95,18 @@ fn issue(
     for detail in [Detail::Whole, Detail::Short, Detail::Names] {
         let content = CardContent {
             name: ctx.facts.name.clone(),
-            description: ctx.facts.description.clone(),
+            description: kept_in(ctx, ctx.facts.description.clone()),
             version: ctx.facts.version.clone(),
             addresses: addresses.clone(),
-            metadata: ctx.facts.metadata.clone(),
-            servers: shares.iter().map(|share| on_card(share, detail)).collect(),
+            metadata: kept_in(ctx, ctx.facts.metadata.clone()),
+            servers: shares
+                .iter()
+                .map(|share| {
+                    let server = on_card(share, detail);
+                    let tools = kept_in(ctx, server.tools);
+                    SharedServer { tools, ..server }
+                })
+                .collect(),
             interfaces: Vec::new(),
         };
         issued = Card::issue(&ctx.identity, content, at, at + LIFETIME);
@@ -118,6 +126,16 @@ fn issue(
         )
         .hint("share fewer tools, or from two nodes")
     })
+}
+
+/// A part of the card without credentials. What is written over keeps its length, so that JSON stays JSON.
+fn kept_in<T: Serialize + DeserializeOwned + Clone>(ctx: &Context, part: T) -> T {
+    let text = serde_json::to_string(&part).unwrap_or_default();
+    let kept = ctx.secrets.on_card(text.clone(), "the card");
+    if kept == text {
+        return part;
+    }
+    serde_json::from_str(&kept).unwrap_or(part)
 }
 
 /// How much a card tells of each tool. A caller asks the server itself for what a card leaves out.

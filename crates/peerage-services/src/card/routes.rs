@@ -37,7 +37,11 @@ async fn show(
         Origin::Local => None,
         Origin::Peer(peer) => {
             if headers.contains_key(GRANT_HEADER) {
-                ctx.members.shown(peer, chains(&headers)?);
+                for refused in ctx.members.shown(peer, chains(&headers)?) {
+                    let why = refused.to_string();
+                    let code = Problem::from(refused).code;
+                    ctx.audit.refused(peer, "show", &why, &code);
+                }
             }
             Some(peer)
         }

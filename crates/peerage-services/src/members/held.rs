@@ -174,7 +174,7 @@ impl Members {
         // Peers have shown grants of this mesh before, when they meant nothing here.
         let chains = self.read().chains.clone();
         for (peer, chains) in chains {
-            self.consider(peer, &chains);
+            let _ = self.consider(peer, &chains);
         }
         Ok(grant)
     }

@@ -39,7 +39,7 @@ pub struct ShareSpec {
     /// the URL of a Streamable HTTP server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// Environment of the program, added to the node's.
+    /// Environment of the program, beside the few variables of the node's that every child has.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
     /// Working directory of the program; the node's by default.

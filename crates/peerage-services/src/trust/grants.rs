@@ -83,6 +83,8 @@ pub(super) fn routes() -> Router<Context> {
 pub async fn give(ctx: &Context, gift: &Gift) -> Result<Given, Problem> {
     let (chain, grant) = ctx.members.give(gift)?;
     let peer = grant.subject.peer_id();
+    let given = format!("{} to {peer}: {}", grant.path, grant.rights);
+    ctx.audit.changed(Origin::Local, "grant", given);
     let carried = Carried { chain };
     let delivered: Result<(), Problem> =
         match ask::<_, Empty>(ctx, peer, GRANTS_PATH, &carried).await {
@@ -113,6 +115,8 @@ pub async fn take(ctx: &Context, text: &str) -> Result<(Grant, Address), Problem
     // Its issuer has the key of the link above, or is the root, which nobody can call.
     let from = chain.issuer().map_err(MemberError::Grant)?.peer_id();
     let grant = ctx.members.join(mesh.clone(), chain, from)?;
+    ctx.audit
+        .changed(Origin::Local, "join", grant.path.to_string());
     show(ctx, None).await;
     Ok((grant, mesh))
 }
@@ -124,6 +128,7 @@ pub async fn take(ctx: &Context, text: &str) -> Result<(Grant, Address), Problem
 /// `no_such_grant`, or the store's.
 pub async fn revoke(ctx: &Context, id: GrantId) -> Result<(), Problem> {
     for revocation in ctx.members.revoke(id)? {
+        ctx.audit.changed(Origin::Local, "revoke", id.to_string());
         cut_off(ctx, id).await;
         tell(ctx, vec![revocation], &[]).await;
     }
@@ -196,6 +201,8 @@ async fn accept(
     let from = caller(&origin)?;
     let grant = ctx.members.accept(chain, from)?;
     tracing::info!(path = %grant.path, rights = %grant.rights, %from, "a grant was given to this node");
+    let taken = format!("{} to this node: {}", grant.path, grant.rights);
+    ctx.audit.changed(origin, "grant", taken);
     // Whoever gave it waits for the answer, and is shown it afterwards with the others.
     let all = ctx.clone();
     ctx.tasks
@@ -210,6 +217,7 @@ async fn renew(
 ) -> Answer<Json<Carried>> {
     let peer = caller(&origin)?;
     let chain = ctx.members.renew(&peer, &chain)?;
+    ctx.audit.changed(origin, "renew", "");
     Ok(Json(Carried { chain }))
 }
 
@@ -236,6 +244,7 @@ async fn hear(
         tracing::info!(%from, count = news.len(), "grants were revoked");
         for revocation in &news {
             if let Some(id) = revocation.id() {
+                ctx.audit.changed(origin, "revoke", id.to_string());
                 cut_off(&ctx, id).await;
             }
         }

@@ -8,6 +8,7 @@ use peerage_core::{
     invite::{Invite, InviteSecret},
     problem::Problem,
 };
+use peerage_mesh::Origin;
 use serde::{Deserialize, Serialize};
 
 use super::join::{Joined, Wish};
@@ -68,6 +69,8 @@ pub fn invite(ctx: &Context, seconds: u64, name: Option<String>) -> Result<Invit
     };
     ctx.store
         .put(Table::Invites, &key_of(invite.secret()), &open)?;
+    let named = open.name.clone().unwrap_or_default();
+    ctx.audit.changed(Origin::Local, "invite", named);
     Ok(Invited {
         code: invite.encode(),
         expires: open.expires,
@@ -106,7 +109,7 @@ pub fn admit(ctx: &Context, peer: PeerId, wish: &Wish) -> Result<Joined, Problem
     }
     let name = open.name.as_deref().unwrap_or(&wish.name);
     let (chain, mesh) = ctx.members.admit(subject, name)?;
-    ctx.members.shown(peer, vec![chain.clone()]);
+    let _ = ctx.members.shown(peer, vec![chain.clone()]);
     peers::keep(&ctx.store, ctx.mesh.book(), peer)?;
     Ok(Joined { mesh, chain })
 }

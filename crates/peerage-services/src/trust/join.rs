@@ -11,6 +11,7 @@ use peerage_core::{
     peer_book::{PeerEvent, Source},
     problem::Problem,
 };
+use peerage_mesh::Origin;
 use serde::{Deserialize, Serialize};
 
 use super::JOIN_PATH;
@@ -71,6 +72,8 @@ pub async fn join(ctx: &Context, code: &str) -> Result<JoinView, Problem> {
     let grant = ctx
         .members
         .join(joined.mesh.clone(), joined.chain, inviter)?;
+    ctx.audit
+        .changed(Origin::Local, "join", grant.path.to_string());
     show(ctx, Some(inviter)).await;
     // A member that does not remember where the others are would be alone after a kill.
     peers::keep(&ctx.store, ctx.mesh.book(), inviter)?;

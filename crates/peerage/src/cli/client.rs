@@ -139,6 +139,23 @@ impl Client {
         Err(refused(response).await)
     }
 
+    /// `GET` that is answered with a stream of events.
+    pub(crate) async fn follow(&self, path: &str) -> Result<Events, Failure> {
+        let mut connection = self.connect().await?;
+        let mut request = connection.request(Method::GET, path, Bytes::new())?;
+        let accept = HeaderValue::from_static("text/event-stream");
+        request.headers_mut().insert(header::ACCEPT, accept);
+        let response = connection
+            .sender
+            .send_request(request)
+            .await
+            .map_err(broken)?;
+        if response.status().is_success() {
+            return Ok(Events::new(response.into_body()));
+        }
+        Err(refused(response).await)
+    }
+
     /// An MCP session as a stream of newline-delimited JSON.
     pub(crate) async fn mcp(&self) -> Result<TokioIo<Upgraded>, Failure> {
         let mut connection = self.connect().await?;

@@ -58,6 +58,23 @@ const ROOT: &[(&str, Shape)] = &[
             ("stranger", Shape::Table(PEER_LIMITS)),
         ]),
     ),
+    (
+        "guard",
+        Shape::Table(&[
+            ("outgoing", Shape::Value),
+            ("answers", Shape::Value),
+            ("shares", Shape::Open),
+            ("peers", Shape::Open),
+        ]),
+    ),
+    (
+        "audit",
+        Shape::Table(&[
+            ("calls", Shape::Value),
+            ("size", Shape::Value),
+            ("files", Shape::Value),
+        ]),
+    ),
 ];
 
 const PEER_LIMITS: &[(&str, Shape)] = &[

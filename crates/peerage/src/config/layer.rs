@@ -7,7 +7,9 @@ use peerage_services::api::{Allow, ShareRequest};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{ConfigError, IdentitySource, LimitsLayer, Origin, ShareError, share};
+use super::{
+    AuditLayer, ConfigError, GuardLayer, IdentitySource, LimitsLayer, Origin, ShareError, share,
+};
 
 /// Values that one source of configuration gives.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -35,6 +37,10 @@ pub struct Layer {
     pub mcp: Option<McpLayer>,
     /// How long things may take, and what peers may use.
     pub limits: Option<LimitsLayer>,
+    /// What is done about credentials that are about to leave.
+    pub guard: Option<GuardLayer>,
+    /// What is in the audit.
+    pub audit: Option<AuditLayer>,
     /// Where the node's key comes from: only a flag says it.
     #[serde(skip)]
     pub identity: Option<IdentitySource>,

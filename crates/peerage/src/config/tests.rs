@@ -1,7 +1,7 @@
 use std::{collections::HashMap, path::PathBuf, time::Duration};
 
-use peerage_core::problem::Problem;
-use peerage_services::api::Allow;
+use peerage_core::{policy::Subject, problem::Problem};
+use peerage_services::{api::Allow, secrets::Mode};
 
 use super::{
     Config, ConfigError, Environment, FILE_NAME, IdentitySource, Layer, Origin, PeerEntry, Phrase,
@@ -76,6 +76,21 @@ calls_per_second = 1000
 streams = 8
 bytes_in_flight = "65536"
 calls_per_second = 5
+
+[guard]
+outgoing = "warn"
+answers = "refuse"
+
+[guard.shares]
+files = "off"
+
+[guard.peers]
+"o://acme/vault" = "off"
+
+[audit]
+calls = true
+size = "1MiB"
+files = 9
 "#;
 
 #[test]
@@ -126,6 +141,24 @@ fn every_documented_key_is_read() {
         },
     };
     assert_eq!(config.limits.peers, limits);
+    let (audit, guard) = (config.audit, &config.secrets);
+    assert_eq!((audit.calls, audit.size, audit.files), (true, 1 << 20, 9));
+    assert_eq!((guard.outgoing, guard.answers), (Mode::Warn, Mode::Refuse));
+    assert_eq!(guard.shares["files"], Mode::Off);
+    let vault = Subject::Name("o://acme/vault".parse().unwrap());
+    assert_eq!(guard.peers, [(vault, Mode::Off)]);
+}
+
+#[test]
+fn what_the_guard_is_told_is_checked() {
+    for wrong in [
+        "[guard]\noutgoing = \"ask\"",
+        "[guard.shares]\nfiles = true",
+        "[guard.peers]\nlaptop = \"off\"",
+        "[guard]\nincoming = \"off\"",
+    ] {
+        assert!(file(wrong).is_err(), "{wrong}");
+    }
 }
 
 #[test]

@@ -29,6 +29,24 @@ const MAX_LOG_LINES: u32 = 50;
 /// See [`MAX_LOG_LINES`].
 const LOG_WINDOW: Duration = Duration::from_secs(10);
 
+/// Variables of the node that its children have too; all else of its environment, which may hold keys and tokens, they have
+/// only when [`CommandSpec::env`] says so. What is common to terminals, and where things are.
+pub(super) const INHERITED: [&str; 13] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "TERM",
+    "LANG",
+    "LANGUAGE",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TZ",
+    "TMPDIR",
+    "XDG_RUNTIME_DIR",
+];
+
 /// A command that runs an MCP server on its standard streams.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -38,7 +56,7 @@ pub struct CommandSpec {
     /// Its arguments.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
-    /// Variables added to the node's own environment. They may be secrets and are never logged.
+    /// Variables beside those of the node's environment that are inherited anyway. They may be secrets and are never logged.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
     /// Where it runs; the node's own working directory by default.
@@ -109,6 +127,8 @@ impl CommandSpec {
         };
         command
             .args(&self.args)
+            .env_clear()
+            .envs(inherited())
             .envs(&self.env)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -145,6 +165,7 @@ impl CommandSpec {
         })
     }
 
+    /// The program, looked up as the child's environment says.
     fn find(&self) -> io::Result<PathBuf> {
         let here = std::env::current_dir()?;
         let cwd = here.join(self.cwd.as_deref().unwrap_or_else(|| Path::new("")));
@@ -155,6 +176,11 @@ impl CommandSpec {
             io::Error::new(io::ErrorKind::NotFound, text)
         })
     }
+}
+
+fn inherited() -> impl Iterator<Item = (&'static str, OsString)> {
+    let set = INHERITED.into_iter();
+    set.filter_map(|name| Some((name, std::env::var_os(name)?)))
 }
 
 impl Process {

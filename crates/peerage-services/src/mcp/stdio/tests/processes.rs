@@ -232,3 +232,38 @@ fn debug_output_holds_no_secrets() {
     let server = StdioServer::new(spec, Limits::default(), &Tasks::new());
     assert!(!format!("{server:?}").contains("secret"));
 }
+
+/// Cargo gives this test variables of its own, which stand for all that a node may have and its children may not.
+#[tokio::test]
+async fn a_child_has_of_the_environment_what_is_listed_and_what_its_share_says() {
+    use tokio::io::{AsyncReadExt as _, BufReader};
+
+    assert!(env::var_os("CARGO_MANIFEST_DIR").is_some());
+    let spec = CommandSpec {
+        program: "env".to_owned(),
+        args: Vec::new(),
+        env: [("SHARE_SAYS".to_owned(), "so".to_owned())].into(),
+        cwd: None,
+    };
+    let tasks = Tasks::new();
+    let mut pipes = spec.start(&[], &tasks).unwrap();
+    let mut said = String::new();
+    let mut from = BufReader::new(&mut pipes.stdout);
+    timeout(Duration::from_secs(30), from.read_to_string(&mut said))
+        .await
+        .expect("in time")
+        .unwrap();
+    let names: Vec<&str> = said
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(name, _)| name)
+        .collect();
+    assert!(
+        names.contains(&"SHARE_SAYS") && names.contains(&"PATH"),
+        "{names:?}"
+    );
+    let listed =
+        |name: &&str| *name == "SHARE_SAYS" || super::super::process::INHERITED.contains(name);
+    assert!(names.iter().all(listed), "{names:?}");
+    tasks.stop().await;
+}
