@@ -20,8 +20,9 @@ use super::program::{Ended, peerage, program};
 pub(crate) const WITHIN: Duration = Duration::from_secs(30);
 /// How often a condition is looked at that nobody tells of.
 const LOOK: Duration = Duration::from_millis(20);
-/// The variable by which the processes that a test started are told from all others; it is inherited.
-const MARK: &str = "LAB_MARK";
+/// The variable by which the processes that a test started are told from all others: one that
+/// shared servers inherit from their node, too.
+const MARK: &str = "XDG_RUNTIME_DIR";
 
 /// A node under a home in a folder of the test's own.
 #[derive(Clone, Debug)]
