@@ -202,6 +202,7 @@ fn peer(identity: Identity, node: &Multiaddr) -> Result<(Mesh, PeerId, Tasks)> {
         transports: Transports::Network,
         protocols: Vec::new(),
         limits: Limits::default().alike(),
+        gating: None,
     };
     let (mesh, _) = Mesh::spawn(config, &Book::new(PeerBook::new(id, 1)), &tasks)?;
     Ok((mesh, peer, tasks))

@@ -134,6 +134,7 @@ impl Node {
             agent: "peerage-bench/0".to_owned(),
             // The two ends know nothing of membership.
             limits: Limits::default().alike(),
+            gating: None,
             transports: Transports::Network,
             protocols: [ECHO, BULK].map(|name| (name.to_owned(), QUEUE)).to_vec(),
         };

@@ -21,11 +21,13 @@ use crate::{
 };
 
 mod audience;
+mod block;
 pub mod rules;
 #[cfg(test)]
 mod tests;
 
 pub use audience::{Audience, AudienceError, Subject};
+pub use block::{Block, Blocked, Blocks, BlocksError};
 
 /// Who calls.
 #[derive(Clone, Debug)]

@@ -1,8 +1,10 @@
-//! Who may connect: asks the budget at each step of a connection, and closes those of whom it shuts out.
+//! Who may connect: asks the budget, and who decides for the owner, at each step of a connection, and closes those of whom
+//! the budget shuts out.
 
 use std::{
     collections::HashMap,
     convert::Infallible,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -15,21 +17,28 @@ use libp2p::{
     },
 };
 
-use crate::limits::{Budget, Held};
+use peerage_core::reach::ip;
+
+use crate::{
+    Forbidden, Gating,
+    limits::{Budget, Cause, Held},
+};
 
 /// See the module's page. Takes the place of `libp2p-connection-limits`, which counts all peers alike and
 /// remembers each key that ever connected.
 #[derive(Debug)]
 pub(crate) struct Behaviour {
     budget: Budget,
+    gating: Option<Arc<dyn Gating>>,
     held: HashMap<ConnectionId, Held>,
 }
 
 impl Behaviour {
-    pub(crate) fn new(budget: Budget) -> Self {
+    pub(crate) fn new(budget: Budget, gating: Option<Arc<dyn Gating>>) -> Self {
         budget.restart();
         Self {
             budget,
+            gating,
             held: HashMap::new(),
         }
     }
@@ -38,11 +47,32 @@ impl Behaviour {
         &mut self,
         id: ConnectionId,
         peer: PeerId,
+        at: &Multiaddr,
+        dialled: bool,
     ) -> Result<THandler<Self>, ConnectionDenied> {
         self.budget.end(id);
+        self.ask(Some(peer), |gating| {
+            gating.may_connect(&peer, ip(at), dialled)
+        })?;
         let held = self.budget.connect(peer).map_err(ConnectionDenied::new)?;
         self.held.insert(id, held);
         Ok(dummy::ConnectionHandler)
+    }
+
+    fn ask(
+        &self,
+        peer: Option<PeerId>,
+        question: impl FnOnce(&dyn Gating) -> Result<(), Forbidden>,
+    ) -> Result<(), ConnectionDenied> {
+        let answer = self.gating.as_deref().map_or(Ok(()), question);
+        answer.map_err(|forbidden| {
+            tracing::debug!(?peer, %forbidden, "refused a connection");
+            match peer {
+                Some(peer) => self.budget.refused(peer, Cause::Policy),
+                None => self.budget.count(Cause::Policy, 1),
+            }
+            ConnectionDenied::new(forbidden)
+        })
     }
 
     fn over(&mut self, id: ConnectionId) {
@@ -61,6 +91,9 @@ impl NetworkBehaviour for Behaviour {
         _: &Multiaddr,
         from: &Multiaddr,
     ) -> Result<(), ConnectionDenied> {
+        if let Some(from) = ip(from) {
+            self.ask(None, |gating| gating.may_come(from))?;
+        }
         self.budget.begin(id, from).map_err(ConnectionDenied::new)
     }
 
@@ -69,9 +102,9 @@ impl NetworkBehaviour for Behaviour {
         id: ConnectionId,
         peer: PeerId,
         _: &Multiaddr,
-        _: &Multiaddr,
+        from: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.admit(id, peer)
+        self.admit(id, peer, from, false)
     }
 
     fn handle_pending_outbound_connection(
@@ -81,19 +114,23 @@ impl NetworkBehaviour for Behaviour {
         _: &[Multiaddr],
         _: Endpoint,
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
-        let may = peer.map_or(Ok(()), |peer| self.budget.may_connect(&peer));
-        may.map(|()| Vec::new()).map_err(ConnectionDenied::new)
+        if let Some(peer) = peer {
+            self.ask(Some(peer), |gating| gating.may_dial(&peer))?;
+            let may = self.budget.may_connect(&peer);
+            may.map_err(ConnectionDenied::new)?;
+        }
+        Ok(Vec::new())
     }
 
     fn handle_established_outbound_connection(
         &mut self,
         id: ConnectionId,
         peer: PeerId,
-        _: &Multiaddr,
+        at: &Multiaddr,
         _: Endpoint,
         _: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.admit(id, peer)
+        self.admit(id, peer, at, true)
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use libp2p::{identify, identity::Keypair, swarm::NetworkBehaviour};
 
-use crate::{admission, limits::Budget, streams};
+use crate::{admission, streams};
 
 /// The version of the network, told by identify.
 const NETWORK: &str = "/peerage/1.0.0";
@@ -21,7 +21,7 @@ impl Behaviour {
     pub(crate) fn new(
         keypair: &Keypair,
         agent: &str,
-        budget: Budget,
+        admission: admission::Behaviour,
         streams: streams::Behaviour,
     ) -> Self {
         let identify = identify::Config::new(NETWORK.to_owned(), keypair.public())
@@ -29,7 +29,7 @@ impl Behaviour {
             .with_interval(Duration::from_secs(300))
             .with_push_listen_addr_updates(true);
         Self {
-            admission: admission::Behaviour::new(budget),
+            admission,
             identify: identify::Behaviour::new(identify),
             streams: streams.of(keypair.public().to_peer_id()),
         }

@@ -8,6 +8,7 @@ mod behaviour;
 pub mod book;
 mod call;
 pub mod discovery;
+mod gating;
 mod limits;
 mod mesh;
 mod ping;
@@ -19,6 +20,7 @@ mod transport;
 
 pub use book::{Book, Change};
 pub use call::{Body, BoxError, CallError, Inbound, MAX_CALLS, Origin, ResponseBody};
+pub use gating::{Forbidden, Gating};
 pub use limits::{Budget, Cause, Held, Limits, PeerLimits, Refusal, RefusedPeer, Usage, Used};
 pub use mesh::{CONNECT_TIMEOUT, Mesh, MeshConfig, StartError};
 pub use ping::{PingError, Pinger};

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -14,7 +15,7 @@ use tokio::{
 };
 
 use crate::{
-    Book, Tasks,
+    Book, Gating, Tasks,
     call::{self, Body, CallError, Calls, Inbound, ResponseBody},
     limits::{Budget, Cause, Limits},
     ping::{self, PingError, Pinger},
@@ -49,6 +50,8 @@ pub struct MeshConfig {
     pub protocols: Vec<(String, usize)>,
     /// What peers may use.
     pub limits: Limits,
+    /// Who decides who may connect and whom this node dials; without one nobody is refused.
+    pub gating: Option<Arc<dyn Gating>>,
 }
 
 /// Why a mesh could not start.

@@ -30,7 +30,7 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{
-    Book, Tasks,
+    Book, Tasks, admission,
     behaviour::{Behaviour, BehaviourEvent},
     book,
     call::Calls,
@@ -99,8 +99,9 @@ impl Control {
     /// Builds a swarm that listens where the configuration says.
     pub(crate) fn build(&self) -> Result<Swarm<Behaviour>, TransportError> {
         let keypair = self.config.identity.keypair();
-        let (budget, streams) = (self.budget.clone(), self.streams.behaviour());
-        let behaviour = Behaviour::new(keypair, &self.config.agent, budget, streams);
+        let admission = admission::Behaviour::new(self.budget.clone(), self.config.gating.clone());
+        let streams = self.streams.behaviour();
+        let behaviour = Behaviour::new(keypair, &self.config.agent, admission, streams);
         transport::swarm(keypair, self.config.transports, behaviour, &self.budget)
     }
 

@@ -61,7 +61,9 @@ pub(crate) fn dial_error(error: &DialError) -> Option<String> {
         DialError::WrongPeerId { obtained, address } => {
             format!("another peer ({obtained}) answers at {address}")
         }
-        DialError::Denied { cause } => format!("this node refused the connection: {cause}"),
+        DialError::Denied { cause } => {
+            format!("this node refused the connection: {}", root_cause(cause))
+        }
         DialError::Transport(errors) => {
             let tried: Vec<_> = errors.iter().map(|(a, e)| attempt(a, e)).collect();
             tried.join("; ")

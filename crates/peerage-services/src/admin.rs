@@ -2,6 +2,7 @@
 //! ask of their node. It is absent from the mesh.
 
 mod audit;
+mod blocks;
 mod grants;
 mod network;
 mod policy;
@@ -97,6 +98,8 @@ pub fn routes(local: Local) -> Router {
         .routes(routes!(policy::show, policy::set))
         .routes(routes!(policy::test))
         .routes(routes!(audit::audit))
+        .routes(routes!(blocks::list, blocks::block))
+        .routes(routes!(blocks::unblock))
         .routes(routes!(tool::list))
         .routes(routes!(tool::call))
         .split_for_parts();

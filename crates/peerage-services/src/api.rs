@@ -4,6 +4,7 @@
 //! DIDs, addresses and times are text here; whoever needs them as values parses them.
 
 mod audit;
+mod blocks;
 mod limits;
 mod policy;
 
@@ -14,6 +15,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 pub use audit::{AuditEntry, AuditVerdict, DEFAULT_AUDIT_LIMIT};
+pub use blocks::{BlockRequest, BlockView};
 pub use limits::{InUse, LimitsView, PeerLimitsView, RefusedView};
 pub use policy::{PolicyAnswer, PolicyQuestion, PolicyRequest, PolicyStep, PolicyView};
 

@@ -168,6 +168,13 @@ impl Context {
         if let Ok(did) = text.parse::<Did>() {
             return Ok(did.peer_id());
         }
+        if let Some(peer) = text
+            .parse()
+            .ok()
+            .and_then(|name| self.members.pinned(&name))
+        {
+            return Ok(peer);
+        }
         // Own names are verified each time, which takes longer than the whole call: only for what is one.
         let is_own_name = || {
             let names = self.members.own_names();

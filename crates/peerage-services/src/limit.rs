@@ -73,11 +73,16 @@ fn hold(budget: &Budget, peer: PeerId, request: &Request) -> Result<HeldRequest,
 
 async fn refuse(peer: PeerId, refusal: Refusal) -> Response {
     tracing::debug!(%peer, %refusal, "refused a call");
-    sleep(PACE).await;
-    let seconds = refusal.retry_after.as_secs() + u64::from(refusal.retry_after.subsec_nanos() > 0);
     let text = format!("this node takes no further call of yours now: {refusal}");
     let problem = Problem::new(429, refusal.cause.as_str(), text)
         .hint("wait as long as Retry-After says; members of a mesh may do more than strangers");
+    hold_back(problem, refusal.retry_after).await
+}
+
+/// The answer to one who asks too much: held back for a moment, and with the time after which to come again.
+pub(crate) async fn hold_back(problem: Problem, retry_after: Duration) -> Response {
+    sleep(PACE).await;
+    let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
     let mut response = Failure(problem).into_response();
     let headers = response.headers_mut();
     headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));

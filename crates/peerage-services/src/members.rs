@@ -80,6 +80,8 @@ struct Known {
     trusted: BTreeSet<PeerId>,
     /// Links that were revoked, and when they would have expired.
     revoked: BTreeMap<GrantId, u64>,
+    /// Names that only one key may bear.
+    pins: BTreeMap<Address, PeerId>,
 }
 
 /// Why somebody could not be made a member, or a grant not be given, taken or revoked.
@@ -103,6 +105,9 @@ pub enum MemberError {
     /// A peer showed a grant for another key, or for a name outside of its mesh.
     #[error("the grant is not for the peer that showed it")]
     NotForPeer,
+    /// A peer showed a grant for a name that is pinned to another key.
+    #[error("the name {0} is pinned to another key")]
+    Pinned(Address),
     /// A grant of a mesh that this node is not in.
     #[error("the grant is of the mesh {0}, which this node is not in")]
     UnknownMesh(Did),
@@ -134,9 +139,10 @@ impl From<MemberError> for Problem {
                 .hint("run `peerage invite` where the mesh was made: its home holds the root key"),
             MemberError::MayNotGrantThis(_) => Self::new(403, "may_not_grant", text)
                 .hint("`peerage grants` lists what this node holds"),
-            MemberError::Grant(_) | MemberError::NotForMe | MemberError::NotForPeer => {
-                Self::new(400, "bad_grant", text)
-            }
+            MemberError::Grant(_)
+            | MemberError::NotForMe
+            | MemberError::NotForPeer
+            | MemberError::Pinned(_) => Self::new(400, "bad_grant", text),
             MemberError::UnknownMesh(_) => Self::new(409, "unknown_mesh", text)
                 .hint("its holder takes it by hand: peerage join GRANT"),
             MemberError::SameName(_) => Self::new(409, "same_mesh_name", text),
@@ -190,6 +196,19 @@ impl Members {
         }));
         members.renew_own()?;
         Ok(members)
+    }
+
+    /// The same with names that only one key may bear: grants of them for others do not count.
+    #[must_use]
+    pub fn pinning(self, pins: BTreeMap<Address, PeerId>) -> Self {
+        self.write().pins = pins;
+        self
+    }
+
+    /// The one key that may bear a name.
+    #[must_use]
+    pub fn pinned(&self, name: &Address) -> Option<PeerId> {
+        self.read().pins.get(name).copied()
     }
 
     /// A peer shows its grants, in place of those it showed before. Those of a mesh that this node is in
@@ -331,6 +350,10 @@ impl Members {
         let grant = chain.verify(&root, now)?;
         if grant.subject.peer_id() != *peer || !path.covers(&grant.path) {
             return Err(MemberError::NotForPeer);
+        }
+        let pinned = self.pinned(&grant.path);
+        if pinned.is_some_and(|pinned| pinned != *peer) {
+            return Err(MemberError::Pinned(grant.path));
         }
         Ok(Some(grant))
     }

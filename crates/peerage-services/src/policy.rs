@@ -3,6 +3,9 @@
 //! Rules stand above the audiences of shares: a rule that allows is its owner's will also where the audience would refuse.
 //! What no rule decides is decided as if there were none.
 
+mod account;
+mod blocks;
+mod connections;
 mod file;
 mod ruling;
 
@@ -11,28 +14,37 @@ use std::{
     net::IpAddr,
     path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use peerage_core::{
     PeerId,
     policy::{
-        Caller,
+        Blocks, Caller,
         rules::{Action, Document, Fits, Rule, Rules},
     },
+    problem::Problem,
     reach,
 };
-use peerage_mesh::Book;
+use peerage_mesh::{Book, Mesh, Origin};
 use tokio::sync::watch;
 
 pub use self::{
+    account::{Accounts, Over, Pass, Way},
+    blocks::BlockError,
     file::PolicyError,
-    ruling::{Asked, refused},
+    ruling::{Asked, Refused, refused},
 };
-use crate::members::{Members, unix_now};
+use crate::{
+    context::Context,
+    members::{Members, unix_now},
+    store::{Store, StoreError},
+};
 
 /// How often it is looked whether the file has changed.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often the totals of the day are written: what a kill may lose.
+const KEEP_EVERY: u32 = 5;
 /// Peers of whom it is kept which rules concern them; beyond, all are looked up anew.
 const MAX_KEPT: usize = 4096;
 
@@ -72,6 +84,49 @@ struct Inner {
     version: watch::Sender<u64>,
     read: Mutex<Read>,
     kept: Mutex<HashMap<PeerId, Kept>>,
+    accounts: Accounts,
+    store: Store,
+    blocks: RwLock<Blocks>,
+    /// Addresses of which only one key may come.
+    pins: HashMap<IpAddr, PeerId>,
+    /// Peers that were connected and showed no grants that help, and when that was.
+    unproven: Mutex<HashMap<PeerId, Instant>>,
+}
+
+/// What a policy is opened with.
+#[derive(Clone, Debug)]
+pub struct PolicyParts<'a> {
+    /// Where the rules are read from.
+    pub file: PolicyFile,
+    /// Addresses of which only one key may come.
+    pub pins: HashMap<IpAddr, PeerId>,
+    /// Who is who.
+    pub members: &'a Members,
+    /// Who is where.
+    pub book: &'a Book,
+    /// Where blocks, and what peers have used, is kept.
+    pub store: &'a Store,
+}
+
+/// Why a policy cannot be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The file cannot be read, or has something wrong in it.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// The store fails.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<OpenError> for Problem {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Policy(error) => error.into(),
+            OpenError::Store(error) => error.into(),
+        }
+    }
 }
 
 /// What was last read of the file.
@@ -135,13 +190,13 @@ impl Subject {
 }
 
 impl Policy {
-    /// Reads the file. Whoever is asked about is known to `members`, and comes from where `book` says.
+    /// Reads the file, and what was kept.
     ///
     /// # Errors
     ///
-    /// [`PolicyError`]: the file cannot be read, or has something wrong in it. A node that was told who may do what does
-    /// not start without knowing.
-    pub fn open(file: PolicyFile, members: &Members, book: &Book) -> Result<Self, PolicyError> {
+    /// [`OpenError`]. A node that was told who may do what does not start without knowing.
+    pub fn open(parts: PolicyParts<'_>) -> Result<Self, OpenError> {
+        let file = parts.file;
         let (read, in_force) = match file::read(&file.path)? {
             Some((stamp, text)) => {
                 let document = file::parse(&file.path, &text)?;
@@ -160,13 +215,18 @@ impl Policy {
                     in_force,
                 )
             }
-            None if file.required => return Err(PolicyError::missing(&file.path)),
+            None if file.required => return Err(PolicyError::missing(&file.path).into()),
             None => Default::default(),
         };
         Ok(Self(Arc::new(Inner {
             file,
-            members: members.clone(),
-            book: book.clone(),
+            members: parts.members.clone(),
+            book: parts.book.clone(),
+            accounts: Accounts::open(parts.store)?,
+            blocks: RwLock::new(blocks::read(parts.store)?),
+            store: parts.store.clone(),
+            pins: parts.pins,
+            unproven: Mutex::default(),
             in_force: RwLock::new(Arc::new(in_force)),
             version: watch::Sender::new(0),
             read: Mutex::new(read),
@@ -242,6 +302,12 @@ impl Policy {
         })
     }
 
+    /// What peers have used of what rules allow them.
+    #[must_use]
+    pub fn accounts(&self) -> &Accounts {
+        &self.0.accounts
+    }
+
     /// Puts rules in force and into the file: all of them, or nothing happens.
     ///
     /// # Errors
@@ -261,17 +327,19 @@ impl Policy {
     }
 
     /// Looks whether the file has changed, and puts what is in it in force if it is valid.
-    fn look(&self) {
+    /// `true` when that changed them.
+    fn look(&self) -> bool {
         let path = &self.0.file.path;
         let mut read = self.lock_read();
         let trouble = match file::changed(path, read.stamp.as_ref()) {
-            Ok(None) => return,
+            Ok(None) => return false,
             Ok(Some((stamp, text))) => {
                 read.stamp = Some(stamp);
                 match file::parse(path, &text) {
                     Ok(document) => {
                         self.put(document, text);
-                        None
+                        read.trouble = None;
+                        return true;
                     }
                     Err(error) => Some(error.to_string()),
                 }
@@ -284,6 +352,7 @@ impl Policy {
             }
             read.trouble = trouble;
         }
+        false
     }
 
     fn put(&self, document: Document, text: String) {
@@ -318,10 +387,36 @@ impl Policy {
     }
 }
 
-/// Follows the file until the node stops.
-pub async fn run(policy: Policy) {
+/// Follows the file, lets go of peers that may not be connected, and writes what was used, until the node stops.
+pub async fn run(ctx: Context) {
+    let policy = &ctx.policy;
+    let mut turn = 0_u32;
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        policy.look();
+        if policy.look() {
+            let path = policy.file().path.display().to_string();
+            ctx.audit.changed(Origin::Local, "policy", path);
+        }
+        policy.expire_blocks();
+        part(policy, &ctx.mesh).await;
+        turn = (turn + 1) % KEEP_EVERY;
+        if turn == 0 {
+            keep(policy);
+        }
+    }
+}
+
+/// Lets go of peers that may not be connected.
+pub async fn part(policy: &Policy, mesh: &Mesh) {
+    for (peer, why) in policy.forbidden() {
+        tracing::info!(%peer, why, "disconnected by policy");
+        mesh.disconnect(peer, &why).await;
+    }
+}
+
+/// Writes what peers have used this day.
+pub fn keep(policy: &Policy) {
+    if let Err(error) = policy.accounts().keep() {
+        tracing::warn!(%error, "what peers have used cannot be kept");
     }
 }

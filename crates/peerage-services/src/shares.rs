@@ -9,10 +9,7 @@ use std::{
 };
 
 use axum::Router;
-use peerage_core::{
-    policy::{self, Audience, Caller},
-    problem::Problem,
-};
+use peerage_core::{policy::Audience, problem::Problem};
 use peerage_mesh::Tasks;
 use serde_json::Value;
 use tokio::sync::watch;
@@ -21,7 +18,6 @@ pub use spec::{Kind, ShareSpec};
 
 use crate::{
     mcp::{Backend, Limits},
-    members::unix_now,
     store::{Store, StoreError, Table},
 };
 
@@ -214,15 +210,6 @@ impl Shares {
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Share>> {
         self.read().values().cloned().collect()
-    }
-
-    /// What a caller may call, and so may see.
-    #[must_use]
-    pub fn visible_to(&self, caller: &Caller) -> Vec<Arc<Share>> {
-        let now = unix_now();
-        let mut shares = self.all();
-        shares.retain(|share| policy::decide(&share.audience, caller, now).is_allowed());
-        shares
     }
 
     /// Counts up whenever what is shared, or what that offers, has changed.

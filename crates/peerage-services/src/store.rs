@@ -51,6 +51,10 @@ pub enum Table {
     Names,
     /// Name → what is shared under it.
     Shares,
+    /// A key or a network → that it is blocked, and until when.
+    Blocked,
+    /// Peer id and rule → what the peer has used this day.
+    Used,
     /// What this node must remember of itself, by name.
     Own,
     /// Where a damaged store was put → what was lost with it.
@@ -73,6 +77,8 @@ impl Table {
             Self::Invites => "invites",
             Self::Names => "names",
             Self::Shares => "shares",
+            Self::Blocked => "blocked",
+            Self::Used => "used",
             Self::Own => "own",
             Self::Damages => "damages",
         }

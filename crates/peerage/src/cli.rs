@@ -6,6 +6,7 @@
 //! it, errors go to standard error as `error: …` and `hint: …`.
 
 mod audit;
+mod block;
 mod call;
 mod card;
 mod client;
@@ -121,6 +122,12 @@ enum Command {
     Revoke(grants::RevokeArgs),
     /// Show, check, replace or ask the rules who may do what
     Policy(policy::Args),
+    /// Have nothing to do with a peer or a network
+    Block(block::Args),
+    /// Take back a block
+    Unblock(block::RemoveArgs),
+    /// List what is blocked
+    Blocked,
     /// Trust one peer without an invite
     Trust(trust::Args),
     /// Stop trusting a peer
@@ -239,6 +246,9 @@ async fn run(global: &Global, command: Command) -> Result<(), Failure> {
         Command::Grants => Box::pin(grants::list(context)),
         Command::Revoke(args) => Box::pin(grants::revoke(context, args)),
         Command::Policy(args) => Box::pin(policy::run(context, args)),
+        Command::Block(args) => Box::pin(block::add(context, args)),
+        Command::Unblock(args) => Box::pin(block::remove(context, args)),
+        Command::Blocked => Box::pin(block::list(context)),
         Command::Trust(args) => Box::pin(trust::trust(context, args)),
         Command::Untrust(args) => Box::pin(trust::untrust(context, args)),
         Command::Audit(args) => Box::pin(audit::run(context, args)),

@@ -9,6 +9,7 @@
 //! | `description` | none | a sentence about the node, in its card |
 //! | `[metadata]` | empty | anything else for the card: a table |
 //! | `policy` | `policy.toml` beside this file, if it is there | the file with the rules who may do what |
+//! | `[pins]` | empty | the one key that an `o://` name or an IP address may have: `"o://acme/bot" = "12D3…"` |
 //! | `[[peers]] address` | none | multiaddrs of peers to dial without discovery |
 //! | `[shares.NAME]` | none | MCP servers to share: `command` or `url`, `args`, `env`, `cwd`, `allow` |
 //! | `[mcp] pinned` | none | tools that are listed even when there are too many to list |
@@ -45,6 +46,7 @@ mod identity;
 mod layer;
 mod limits;
 mod origin;
+mod pins;
 mod share;
 mod size;
 
@@ -69,6 +71,7 @@ pub use self::{
     layer::{Environment, Layer, McpLayer, PeerEntry, ShareEntry},
     limits::{DEFAULT_REQUEST_TIMEOUT, DEFAULT_SESSION_IDLE, Limits, LimitsLayer, PeerLimitsLayer},
     origin::{Origin, Setting},
+    pins::Pins,
     share::{ShareError, parse_share, share_target},
     size::{SizeError, format_size, parse_size},
 };
@@ -97,6 +100,8 @@ pub struct Config {
     pub mdns: bool,
     /// The file with the rules who may do what; none for [`POLICY_NAME`] under the home, if it is there.
     pub policy: Option<PathBuf>,
+    /// Names and addresses that only one key may have.
+    pub pins: Pins,
     /// Peers to dial without discovery.
     pub peers: Vec<Multiaddr>,
     /// A sentence about the node, for its card.
@@ -204,6 +209,7 @@ impl Config {
             listen: Vec::new(),
             mdns: true,
             policy: None,
+            pins: Pins::default(),
             peers: Vec::new(),
             description: None,
             metadata: BTreeMap::new(),
@@ -270,6 +276,7 @@ impl Config {
         slots.put("metadata", layer.metadata, &mut self.metadata);
         let policy = layer.policy.map(|path| Some(self.home.join(path)));
         slots.put("policy", policy, &mut self.policy);
+        slots.put("pins", layer.pins, &mut self.pins);
         let mcp = layer.mcp.unwrap_or_default();
         slots.put("mcp.pinned", mcp.pinned, &mut self.mcp.pinned);
         slots.put("mcp.all_tools", mcp.all_tools, &mut self.mcp.all_tools);
@@ -341,6 +348,7 @@ impl Config {
             self.setting("description", self.description.clone()),
             self.setting("metadata", serde_json::json!(self.metadata)),
             self.setting("policy", self.policy_file().path.display().to_string()),
+            self.setting("pins", self.pins.shown()),
             self.setting("peers", text(&self.peers)),
             self.setting("mcp.pinned", self.mcp.pinned.clone()),
             self.setting("mcp.all_tools", self.mcp.all_tools),

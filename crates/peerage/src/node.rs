@@ -17,7 +17,7 @@ use peerage_services::{
     },
     members::{self, Members},
     peers,
-    policy::{self, Policy},
+    policy::{self, Policy, PolicyParts},
     presence, proxy,
     secrets::Secrets,
     shares::{ShareSpec, Shares},
@@ -127,7 +127,7 @@ impl Node {
         tasks.spawn("members", members::run(ctx.members.clone()));
         tasks.spawn("grants", trust::run(ctx.clone()));
         tasks.spawn("book", peers::run(ctx.store.clone(), book.clone()));
-        tasks.spawn("policy", policy::run(ctx.policy.clone()));
+        tasks.spawn("policy", policy::run(ctx.clone()));
         tasks.spawn("presence", presence::run(book.clone()));
         let node = Self {
             local,
@@ -218,6 +218,7 @@ impl Node {
         self.local.ctx.shares.stop().await;
         self.local.ctx.audit.flush().await;
         self.tasks.stop().await;
+        policy::keep(&self.local.ctx.policy);
         if let Err(error) = peers::flush(&self.local.ctx.store, &self.book) {
             tracing::error!(%error, "what is known of peers cannot be kept");
         }
@@ -274,8 +275,16 @@ async fn context(
     let book = peers::open(&store, identity.peer_id())?;
     let root = Some(home.root()?);
     let members = Members::open(&identity, &config.name, root, &store, &book)?;
-    let policy = Policy::open(config.policy_file(), &members, &book)?;
-    let mesh_config = mesh_config(config, &identity, transports)?;
+    let members = members.pinning(config.pins.names.clone());
+    let policy = Policy::open(PolicyParts {
+        file: config.policy_file(),
+        pins: config.pins.addresses.clone(),
+        members: &members,
+        book: &book,
+        store: &store,
+    })?;
+    let mut mesh_config = mesh_config(config, &identity, transports)?;
+    mesh_config.gating = Some(Arc::new(policy.clone()));
     let (mesh, inbound) = Mesh::spawn(mesh_config, &book, tasks).map_err(not_started)?;
     let audit = Audit::open(home.audit(), config.audit, &members, mesh.budget(), tasks);
 
@@ -365,6 +374,7 @@ fn mesh_config(
         peers,
         agent: AGENT.to_owned(),
         limits: config.limits.peers,
+        gating: None,
         transports,
     })
 }

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::Caller;
 
 mod action;
+mod allowance;
 mod document;
 mod error;
 mod limit;
@@ -30,6 +31,7 @@ mod tests;
 mod who;
 
 pub use action::Action;
+pub use allowance::{Allowance, Pace};
 pub use document::{Document, DocumentError};
 pub use error::{Part, RulesError};
 pub use limit::{Limit, Rate};

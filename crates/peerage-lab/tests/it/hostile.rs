@@ -44,6 +44,7 @@ impl Stranger {
             transports: Transports::Memory,
             protocols: Vec::new(),
             limits: Limits::default(),
+            gating: None,
         };
         let (mesh, _) = Mesh::spawn(config, &book, &tasks).unwrap();
         Self { mesh, tasks }

@@ -67,7 +67,7 @@ async fn only_who_has_the_token_and_is_no_foreign_page_comes_in() {
 }
 
 /// What is asked, and the status of the answer.
-const BAD: [(Method, &str, &str, u16); 40] = [
+const BAD: [(Method, &str, &str, u16); 44] = [
     (Method::GET, "/api/v1/audit?who=nobody", "", 404),
     (Method::GET, "/api/v1/audit?verdict=guilty", "", 400),
     (Method::GET, "/api/v1/audit?until=1", "", 400),
@@ -168,6 +168,15 @@ const BAD: [(Method, &str, &str, u16); 40] = [
         r#"{"as":"stranger","action":"eat"}"#,
         400,
     ),
+    (Method::POST, "/api/v1/blocked", r#"{"what":"self"}"#, 400),
+    (Method::POST, "/api/v1/blocked", r#"{"what":"nobody"}"#, 404),
+    (
+        Method::POST,
+        "/api/v1/blocked",
+        r#"{"what":"10.0.0.0/8","seconds":0}"#,
+        400,
+    ),
+    (Method::DELETE, "/api/v1/blocked/10.0.0.0%2F8", "", 404),
     (Method::PUT, "/api/v1/trust/nobody", "", 404),
     (Method::PUT, "/api/v1/trust/self", "", 400),
     (Method::DELETE, "/api/v1/trust/nobody", "", 404),
@@ -223,7 +232,7 @@ async fn bad_input_is_a_problem_that_says_what_was_wrong() {
 }
 
 /// The routes that clients rely on; the document must name each, and nothing that is not there.
-const ROUTES: [(&str, &str); 23] = [
+const ROUTES: [(&str, &str); 26] = [
     ("get", "/api/v1/audit"),
     ("get", "/api/v1/node"),
     ("get", "/api/v1/peers"),
@@ -244,6 +253,9 @@ const ROUTES: [(&str, &str); 23] = [
     ("get", "/api/v1/policy"),
     ("put", "/api/v1/policy"),
     ("post", "/api/v1/policy/test"),
+    ("get", "/api/v1/blocked"),
+    ("post", "/api/v1/blocked"),
+    ("delete", "/api/v1/blocked/{what}"),
     ("get", "/api/v1/tools"),
     ("post", "/api/v1/tools/call"),
     ("post", "/api/v1/stop"),

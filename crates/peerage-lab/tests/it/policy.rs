@@ -3,14 +3,23 @@
 use std::{
     fs,
     path::PathBuf,
-    sync::atomic::{AtomicUsize, Ordering::SeqCst},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::{Duration, Instant},
 };
 
-use http::Method;
+use axum::body::{Body, to_bytes};
+use futures::future::join_all;
+use http::{Method, Request, StatusCode, header::RETRY_AFTER};
 use peerage::Node;
 use peerage_core::peer_book::Relation;
-use peerage_lab::{Lab, LocalApi, introduced, related, until_true};
-use serde_json::{Value, json};
+use peerage_core::policy::Audience;
+use peerage_lab::{Lab, LocalApi, WITHIN, introduced, related, until_true};
+use peerage_services::mcp::functions::FunctionServer;
+use serde_json::{Map, Value, json};
+use tokio::time::timeout;
 
 use super::{
     asked::{post, problem, tool_call},
@@ -196,7 +205,7 @@ async fn a_grant_makes_the_rules_for_its_name_fit_and_its_end_ends_that() {
 async fn an_escaped_name_is_no_way_around_the_audience() {
     let lab = Lab::new();
     let (a, b, c) = three(&lab).await;
-    let calls: std::sync::Arc<AtomicUsize> = share(&a, "secret", &a.peer_id().to_base58());
+    let calls: Arc<AtomicUsize> = share(&a, "secret", &a.peer_id().to_base58());
     ready(&a, "secret").await;
     for path in ["/mcp/%73ecret", "/mcp/secre%74", "/mcp/%73%65cret"] {
         let refused = problem(post(&b, a.peer_id(), path, tool_call("touch")).await);
@@ -241,6 +250,339 @@ async fn rules_for_tools_reach_single_calls() {
     let refused = problem(post(&c, a.peer_id(), "/mcp/x", batch).await);
     assert_eq!(refused.code, "unreadable_call");
     assert_eq!(calls.load(SeqCst), 1);
-    let _ = sees;
     stop([a, b, c]).await;
+}
+
+/// Shares three tools: one answers, one waits, one answers at length.
+fn share_tools(node: &Node, name: &str, audience: &str) {
+    let server = FunctionServer::new(name)
+        .tool("quick", "Answers", |_: Map<String, Value>| async {
+            Ok::<_, String>(1)
+        })
+        .tool("slow", "Waits", |_: Map<String, Value>| async {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            Ok::<_, String>(1)
+        })
+        .tool("long", "Answers at length", |_: Map<String, Value>| async {
+            Ok::<_, String>("x".repeat(100_000))
+        });
+    let service = server.into_router(&node.context().tasks);
+    let audience: Audience = audience.parse().unwrap();
+    node.context()
+        .shares
+        .add_service(name, audience, service)
+        .unwrap();
+}
+
+/// The tools of a server on the card that `node` holds of `peer`, and those that the server lists for it.
+async fn shown(node: &Node, peer: &Node, server: &str) -> (Vec<String>, Vec<String>) {
+    let name = |tool: &Value| tool["name"].as_str().unwrap_or_default().to_owned();
+    let record = node.book().get(&peer.peer_id()).unwrap();
+    let card = record.card.unwrap();
+    let servers = card.servers().iter().filter(|s| s.name == server);
+    let on_card = servers
+        .flat_map(|s| &s.tools)
+        .map(|tool| name(&Value::Object(tool.clone())));
+    let path = format!("/mcp/{server}");
+    let list = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": { "_meta": {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {},
+        "io.modelcontextprotocol/clientInfo": { "name": "lab", "version": "1" },
+    } } });
+    let request = Request::post(path)
+        .header("content-type", "application/json")
+        .header("accept", "application/json, text/event-stream")
+        .header("mcp-protocol-version", "2026-07-28")
+        .header("mcp-method", "tools/list")
+        .body(Body::from(list.to_string()))
+        .unwrap();
+    let response = node
+        .context()
+        .call_unintroduced(peer.peer_id(), request)
+        .await
+        .unwrap();
+    let status = response.status();
+    let body = to_bytes(response.into_body(), 4 << 20).await.unwrap();
+    let text = String::from_utf8_lossy(&body).into_owned();
+    assert_eq!(status, StatusCode::OK, "{text}");
+    let json: Value = text
+        .lines()
+        .map(|line| line.trim_start_matches("data:"))
+        .find_map(|line| serde_json::from_str(line).ok())
+        .unwrap_or_else(|| panic!("{text}"));
+    let listed = json["result"]["tools"]
+        .as_array()
+        .unwrap_or_else(|| panic!("{json}"));
+    (on_card.collect(), listed.iter().map(name).collect())
+}
+
+#[tokio::test]
+async fn what_a_caller_may_not_see_or_call_is_not_listed() {
+    let lab = Lab::new();
+    let (a, b, c) = three(&lab).await;
+    share_tools(&a, "x", "mesh");
+    share_tools(&a, "y", "mesh");
+    ready(&a, "x").await;
+    ready(&a, "y").await;
+    sees(&b, a.peer_id(), &["x", "y"]).await;
+    let unseen = rule(
+        "unseen",
+        "members",
+        "see",
+        "'mcp/x/slow', 'mcp/y'",
+        "refuse",
+    );
+    let uncalled = rule("uncalled", "members", "call", "'mcp/*/long'", "refuse");
+    set(&a, &(unseen + &uncalled)).await;
+    sees(&b, a.peer_id(), &["x"]).await;
+    let only = vec!["quick".to_owned()];
+    assert_eq!(shown(&b, &a, "x").await, (only.clone(), only));
+    assert_eq!(shown(&b, &a, "y").await, (vec![], vec![]));
+    // Unseen is not uncalled.
+    let quick = format!("{}/y/quick", a.peer_id());
+    b.call(&quick, json!({})).await.unwrap();
+
+    set(
+        &a,
+        &rule("one", "strangers", "call", "'mcp/x/quick'", "allow"),
+    )
+    .await;
+    sees(&c, a.peer_id(), &["x"]).await;
+    let only = vec!["quick".to_owned()];
+    assert_eq!(shown(&c, &a, "x").await, (only.clone(), only));
+    sees(&b, a.peer_id(), &["x", "y"]).await;
+    assert_eq!(shown(&b, &a, "x").await.1.len(), 3);
+    stop([a, b, c]).await;
+}
+
+fn limited(on: &str, limit: &str) -> String {
+    rule("limited", "members", "call", on, "allow") + &format!("limit = {{ {limit} }}\n")
+}
+
+async fn quick(node: &Node, of: &Node) -> Result<(), peerage::Problem> {
+    let tool = format!("{}/x/quick", of.peer_id());
+    node.call(&tool, json!({})).await.map(drop)
+}
+
+#[tokio::test]
+async fn who_calls_too_often_is_told_when_to_come_again_and_others_are_answered() {
+    let lab = Lab::new();
+    let (a, b, c) = three(&lab).await;
+    a.context().members.trust(c.peer_id(), true).unwrap();
+    share_tools(&a, "x", "mesh");
+    ready(&a, "x").await;
+    quick(&b, &a).await.unwrap();
+    set(&a, &limited("'mcp/x/quick'", "rate = '3/h', burst = 3")).await;
+    for _ in 0..3 {
+        quick(&b, &a).await.unwrap();
+    }
+    let over = quick(&b, &a).await.unwrap_err();
+    assert_eq!(
+        (over.status, over.code.as_str()),
+        (429, "limited_by_policy"),
+        "{over:?}"
+    );
+    let request = Request::post("/mcp/x")
+        .body(Body::from(tool_call("quick")))
+        .unwrap();
+    let raw = b.context().call(a.peer_id(), request).await.unwrap();
+    assert_eq!(raw.status(), 429);
+    let after: u64 = raw.headers()[RETRY_AFTER]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!((1..=1200).contains(&after), "{after}");
+    // Another tool, another caller.
+    b.call(&format!("{}/x/long", a.peer_id()), json!({}))
+        .await
+        .unwrap();
+    let others = (0..20).map(|_| quick(&c, &a));
+    for other in timeout(WITHIN, join_all(others)).await.unwrap() {
+        other.unwrap();
+    }
+    stop([a, b, c]).await;
+}
+
+#[tokio::test]
+async fn calls_at_once_and_bodies_and_time_are_limited() {
+    let lab = Lab::new();
+    let (a, b, c) = three(&lab).await;
+    share_tools(&a, "x", "mesh");
+    ready(&a, "x").await;
+    quick(&b, &a).await.unwrap();
+    set(
+        &a,
+        &limited("'mcp/x/slow'", "at_once = 1, seconds = 2, body = 1000"),
+    )
+    .await;
+    let slow = format!("{}/x/slow", a.peer_id());
+    let (first, second) = tokio::join!(b.call(&slow, json!({})), async {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        b.call(&slow, json!({})).await
+    });
+    let late = first.unwrap_err();
+    assert_eq!(
+        (late.status, late.code.as_str()),
+        (504, "deadline_of_policy"),
+        "{late:?}"
+    );
+    let over = second.unwrap_err();
+    assert_eq!(
+        (over.status, over.code.as_str()),
+        (429, "limited_by_policy"),
+        "{over:?}"
+    );
+    let long = b
+        .call(&slow, json!({ "text": "x".repeat(2000) }))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (long.status, long.code.as_str()),
+        (413, "too_large_for_policy"),
+        "{long:?}"
+    );
+    stop([a, b, c]).await;
+}
+
+#[tokio::test]
+async fn bytes_come_at_the_pace_of_the_rule_and_the_day_ends_them() {
+    let lab = Lab::new();
+    let (a, b, c) = three(&lab).await;
+    share_tools(&a, "x", "mesh");
+    ready(&a, "x").await;
+    quick(&b, &a).await.unwrap();
+    set(&a, &limited("'mcp/x/long'", "bytes_out = 50000")).await;
+    let long = format!("{}/x/long", a.peer_id());
+    let begun = Instant::now();
+    b.call(&long, json!({})).await.unwrap();
+    // 100 kB, of which a second's come at once.
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_millis(900), "{took:?}");
+    quick(&b, &a).await.unwrap();
+
+    set(&a, &limited("'mcp/x/quick'", "daily = 2")).await;
+    quick(&b, &a).await.unwrap();
+    quick(&b, &a).await.unwrap();
+    assert_eq!(quick(&b, &a).await.unwrap_err().code, "limited_by_policy");
+    peerage_services::policy::keep(&a.context().policy);
+    stop([a, b, c]).await;
+}
+
+fn is_connected(node: &Node, other: &Node) -> bool {
+    node.context().mesh.is_connected(&other.peer_id())
+}
+
+#[tokio::test]
+async fn who_is_blocked_is_gone_at_once_and_also_after_a_restart() {
+    let lab = Lab::new();
+    let home = lab.place_at("home", "a");
+    let other = lab.place_at("home", "b").knowing(&home);
+    let (a, b) = (home.start().await, other.start().await);
+    introduced(&[&a, &b]).await;
+    let what = json!({ "what": b.peer_id().to_base58(), "reason": "noisy" });
+    let api = LocalApi::of(&a);
+    let answer = api
+        .json(Method::POST, "/api/v1/blocked", &what.to_string())
+        .await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    until_true("it is disconnected", || {
+        !is_connected(&a, &b) && !is_connected(&b, &a)
+    })
+    .await;
+    assert!(a.context().mesh.connect(b.peer_id()).await.is_err());
+    let _ = b.context().mesh.connect(a.peer_id()).await;
+    until_true("it is refused", || !is_connected(&b, &a)).await;
+    assert!(!is_connected(&a, &b));
+    let listed = api.get("/api/v1/blocked").await.json();
+    assert_eq!(listed[0]["what"], b.peer_id().to_base58());
+    assert_eq!(listed[0]["reason"], "noisy");
+    a.stop().await;
+
+    let a = home.start().await;
+    assert!(a.context().mesh.connect(b.peer_id()).await.is_err());
+    assert!(!is_connected(&a, &b));
+    let api = LocalApi::of(&a);
+    let path = format!("/api/v1/blocked/{}", b.peer_id());
+    let answer = api.json(Method::DELETE, &path, "").await;
+    assert_eq!(answer.status, 204, "{answer:?}");
+    let connect = b.context().mesh.connect(a.peer_id());
+    let _ = connect.await;
+    until_true("they are together again", || is_connected(&a, &b)).await;
+    a.stop().await;
+    b.stop().await;
+}
+
+#[tokio::test]
+async fn a_network_is_blocked_for_a_while() {
+    let lab = Lab::new();
+    let loopback = || "/ip4/127.0.0.1/tcp/0".parse().unwrap();
+    let node = |name: &str| {
+        Node::builder(lab.folder().join(name))
+            .name(name)
+            .mdns(false)
+            .listen(loopback())
+    };
+    let a = node("a").spawn().await.unwrap();
+    let address = a.status().listen[0].parse().unwrap();
+    let b = node("b").peer(address).spawn().await.unwrap();
+    introduced(&[&a, &b]).await;
+    let api = LocalApi::of(&a);
+    let what = json!({ "what": "127.0.0.0/8", "seconds": 3 });
+    let answer = api
+        .json(Method::POST, "/api/v1/blocked", &what.to_string())
+        .await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    until_true("it is disconnected", || {
+        !is_connected(&a, &b) && !is_connected(&b, &a)
+    })
+    .await;
+    assert!(b.context().mesh.connect(a.peer_id()).await.is_err());
+    until_true("it is over", || a.context().policy.blocked().is_empty()).await;
+    b.context().mesh.connect(a.peer_id()).await.unwrap();
+    until_true("they are together again", || is_connected(&a, &b)).await;
+    a.stop().await;
+    b.stop().await;
+}
+
+#[tokio::test]
+async fn who_may_connect_is_ruled_and_members_can_show_that_they_are() {
+    let lab = Lab::new();
+    let home = lab.place_at("home", "a");
+    let other = lab.place_at("home", "b").knowing(&home);
+    let stranger = lab.place("c").knowing(&home);
+    let a = home.start().await;
+    let members = rule("members", "members", "connect", "", "allow");
+    set(
+        &a,
+        &(members + &rule("nobody else", "everyone", "connect", "", "refuse")),
+    )
+    .await;
+    let (b, c) = (other.start().await, stranger.start().await);
+    related(&a, b.peer_id(), Relation::Member).await;
+    until_true("the stranger had its chance", || is_connected(&a, &c)).await;
+    until_true("and is gone", || !is_connected(&a, &c)).await;
+    assert!(is_connected(&a, &b));
+    let shut = rule("nobody", "everyone", "connect", "", "refuse");
+    set(&a, &shut).await;
+    until_true("the member is gone", || !is_connected(&a, &b)).await;
+    let asked = ask(&a, &b.peer_id().to_base58(), "connect", "").await;
+    assert_eq!(
+        (&asked["verdict"], &asked["rule"]),
+        (&json!("refuse"), &json!("nobody"))
+    );
+    stop([a, b, c]).await;
+}
+
+#[tokio::test]
+async fn whom_this_node_dials_is_ruled() {
+    let lab = Lab::new();
+    let (place, other) = (lab.place("a"), lab.place("b"));
+    let a = place.knowing(&other).start().await;
+    set(&a, &rule("stay", "everyone", "dial", "", "refuse")).await;
+    let b = other.start().await;
+    let refused = a.context().mesh.connect(b.peer_id()).await.unwrap_err();
+    assert!(refused.to_string().contains("`stay`"), "{refused}");
+    a.stop().await;
+    b.stop().await;
 }

@@ -39,6 +39,7 @@ fn node(listen: &str, peers: Vec<(PeerId, Multiaddr)>, executed: &Executed) -> (
         transports: Transports::Network,
         protocols: Vec::new(),
         limits: Limits::default().alike(),
+        gating: None,
     };
     let (mesh, inbound) = Mesh::spawn(config, &book, &tasks).unwrap();
     let executed = executed.clone();

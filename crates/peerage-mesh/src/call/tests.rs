@@ -24,6 +24,7 @@ fn mesh(secret: u8, peers: Vec<(PeerId, Multiaddr)>) -> (Mesh, Inbound, Tasks) {
         peers,
         agent: "test/0".into(),
         limits: Limits::default().alike(),
+        gating: None,
         transports: Transports::Memory,
         protocols: Vec::new(),
     };

@@ -30,6 +30,8 @@ pub enum Cause {
     Calls,
     /// A connection: the peer was shut out for a while, for it went on after many refusals.
     ShutOut,
+    /// A connection: the owner's rules refuse it.
+    Policy,
     /// A multicast packet: too many come, in all or from one address.
     MdnsPackets,
     /// A peer told of by multicast: more new ones were told of than are believed.
@@ -38,7 +40,7 @@ pub enum Cause {
 
 impl Cause {
     /// All there are.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::HalfOpen,
         Self::ConnectionRate,
         Self::Connections,
@@ -48,6 +50,7 @@ impl Cause {
         Self::Bytes,
         Self::Calls,
         Self::ShutOut,
+        Self::Policy,
         Self::MdnsPackets,
         Self::MdnsPeers,
     ];
@@ -65,6 +68,7 @@ impl Cause {
             Self::Bytes => "bytes_in_flight",
             Self::Calls => "call_rate",
             Self::ShutOut => "shut_out",
+            Self::Policy => "policy",
             Self::MdnsPackets => "mdns_packets",
             Self::MdnsPeers => "mdns_peers",
         }
@@ -83,6 +87,7 @@ impl fmt::Display for Cause {
             Self::Bytes => "too many bytes of calls are held already",
             Self::Calls => "calls come too fast",
             Self::ShutOut => "the peer is shut out for a while after too many refusals",
+            Self::Policy => "the rules of the owner refuse it",
             Self::MdnsPackets => "multicast packets come too fast",
             Self::MdnsPeers => "more new peers are told of by multicast than are believed",
         })

@@ -5,7 +5,9 @@ use libp2p::{Swarm, identity::Keypair};
 use peerage_core::peer_book::PeerBook;
 
 use super::*;
-use crate::{Limits, Transports, behaviour::Behaviour, limits::Budget, streams, transport};
+use crate::{
+    Limits, Transports, admission, behaviour::Behaviour, limits::Budget, streams, transport,
+};
 
 /// What a test waits for at the most; reached only when it fails.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -17,7 +19,8 @@ fn peer() -> (Swarm<Behaviour>, Streams, Accept) {
     let budget = Budget::new(Limits::default(), &book);
     let (factory, [accept], _) = streams::new([(PROTOCOL, 8)], &[], &budget).unwrap();
     let streams = factory.handle();
-    let behaviour = Behaviour::new(&keypair, "test/0", budget.clone(), factory.behaviour());
+    let admission = admission::Behaviour::new(budget.clone(), None);
+    let behaviour = Behaviour::new(&keypair, "test/0", admission, factory.behaviour());
     let swarm = transport::swarm(&keypair, Transports::Memory, behaviour, &budget).unwrap();
     (swarm, streams, accept)
 }

@@ -31,6 +31,7 @@ fn node(secret: u8, listen: &str, peers: Vec<(PeerId, peerage_core::Multiaddr)>)
         peers,
         agent: "test/0".into(),
         limits: Limits::default().alike(),
+        gating: None,
         transports: Transports::Network,
         protocols: Vec::new(),
     };

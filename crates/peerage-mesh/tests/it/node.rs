@@ -75,6 +75,7 @@ impl Node {
             peers: named,
             agent: "test/0".into(),
             limits,
+            gating: None,
             identity: identity.clone(),
             protocols: protocols
                 .iter()

@@ -78,6 +78,7 @@ async fn a_protocol_that_cannot_be_accepted_stops_the_start() {
             peers: Vec::new(),
             agent: "test/0".into(),
             limits: Limits::default().alike(),
+            gating: None,
             transports: Transports::Memory,
             protocols: protocols
                 .iter()

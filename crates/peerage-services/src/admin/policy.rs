@@ -13,6 +13,8 @@ use peerage_core::{
     problem::Problem,
 };
 
+use peerage_mesh::Origin;
+
 use super::{Local, view};
 use crate::{
     api::{PolicyAnswer, PolicyQuestion, PolicyRequest, PolicyStep, PolicyView},
@@ -36,7 +38,10 @@ pub(super) async fn set(
     State(local): State<Local>,
     Body(request): Body<PolicyRequest>,
 ) -> Answer<Json<PolicyView>> {
-    local.ctx.policy.set(&request.text)?;
+    let policy = &local.ctx.policy;
+    policy.set(&request.text)?;
+    let path = policy.file().path.display().to_string();
+    local.ctx.audit.changed(Origin::Local, "policy", path);
     Ok(Json(shown(&local.ctx)))
 }
 
@@ -188,6 +193,7 @@ fn called(
         otherwise = Some(share.audience.to_string());
         policy::decide(&share.audience, caller, unix_now()).into_result()
     });
+    let verdict = verdict.map_err(|refused| refused.problem);
     match (verdict, otherwise) {
         (Err(problem), None) if problem.code == "no_such_server" => {
             return Err(problem.hint("peerage status lists what is shared"));

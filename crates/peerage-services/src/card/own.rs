@@ -13,7 +13,12 @@ use peerage_core::{
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value};
 
-use crate::{context::Context, members::unix_now, shares::Share, store::Table};
+use crate::{
+    context::Context,
+    gate::{self, Listed},
+    members::unix_now,
+    store::Table,
+};
 
 /// How long a card is good, seconds.
 const LIFETIME: u64 = 6 * 3600;
@@ -42,8 +47,8 @@ struct Issued {
 /// changes others would refuse the cards of a node that was killed, until the clock has caught up.
 const LAST: &str = "card_issued";
 
-/// What a card depends on beside who asks.
-type Version = (u64, Vec<Multiaddr>);
+/// What a card depends on beside who asks: what is shared, the rules, and where this node is.
+type Version = (u64, u64, Vec<Multiaddr>);
 
 impl OwnCard {
     /// The card that lists what `peer` may call; `None` asks for what this machine may call: all.
@@ -53,11 +58,15 @@ impl OwnCard {
     /// `card_too_large` when what is shared does not fit on a card.
     pub fn for_peer(&self, ctx: &Context, peer: Option<PeerId>) -> Result<Arc<Card>, Problem> {
         let shares = match peer {
-            Some(peer) => ctx.shares.visible_to(&ctx.members.caller(peer)),
-            None => ctx.shares.all(),
+            Some(peer) => gate::listed(ctx, peer),
+            None => all(ctx),
         };
-        let names: Vec<String> = shares.iter().map(|share| share.name.clone()).collect();
-        let version = (*ctx.shares.changes().borrow(), ctx.addresses());
+        let names: Vec<String> = shares.iter().flat_map(names).collect();
+        let version = (
+            *ctx.shares.changes().borrow(),
+            ctx.policy.in_force().version,
+            ctx.addresses(),
+        );
         let now = unix_now();
         let mut issued = self.issued.lock().unwrap_or_else(PoisonError::into_inner);
         let mut last = match issued.last {
@@ -79,15 +88,39 @@ impl OwnCard {
             ctx.store.put(Table::Own, LAST, &at)?;
         }
         issued.last = Some(at);
-        let card = issue(ctx, &shares, version.1, at)?;
+        let card = issue(ctx, &shares, version.2, at)?;
         issued.cards.insert(names, card.clone());
         Ok(card)
     }
 }
 
+/// All that this machine may call.
+fn all(ctx: &Context) -> Vec<Listed> {
+    let shares = ctx.shares.all().into_iter();
+    let whole = shares.map(|share| Listed {
+        tools: share.tools(),
+        share,
+        partly: false,
+    });
+    whole.collect()
+}
+
+/// What of a server is on a card: all of it, or these tools.
+fn names(listed: &Listed) -> Vec<String> {
+    let server = &listed.share.name;
+    let mut names = vec![server.clone()];
+    if listed.partly {
+        let tools = listed.tools.iter();
+        let tools = tools.filter_map(|tool| tool.get("name").and_then(Value::as_str));
+        names.push(format!("{server}/"));
+        names.extend(tools.map(|tool| format!("{server}/{tool}")));
+    }
+    names
+}
+
 fn issue(
     ctx: &Context,
-    shares: &[Arc<Share>],
+    shares: &[Listed],
     addresses: Vec<Multiaddr>,
     at: u64,
 ) -> Result<Arc<Card>, Problem> {
@@ -150,9 +183,10 @@ enum Detail {
 }
 
 /// What a card says of a share: tools without a usable name are left out, for they cost the card.
-fn on_card(share: &Share, detail: Detail) -> SharedServer {
-    let tools = share.tools().into_iter().filter_map(|tool| match tool {
-        Value::Object(tool) => usable(tool, detail),
+fn on_card(listed: &Listed, detail: Detail) -> SharedServer {
+    let share = &listed.share;
+    let tools = listed.tools.iter().filter_map(|tool| match tool {
+        Value::Object(tool) => usable(tool.clone(), detail),
         _ => None,
     });
     SharedServer {

@@ -141,6 +141,7 @@ async fn tell(ctx: &Context) {
     let mut shares = ctx.shares.changes();
     let mut listening = ctx.mesh.listening();
     let mut revoked = ctx.members.revoked_watch();
+    let mut policy = ctx.policy.changes();
     let mut changes = ctx.mesh.book().watch();
     let mut told: Told = HashMap::new();
     let mut tick = tokio::time::interval(TELL_AGAIN);
@@ -151,6 +152,7 @@ async fn tell(ctx: &Context) {
             changed = shares.changed() => if changed.is_err() { return },
             changed = listening.changed() => if changed.is_err() { return },
             changed = revoked.changed() => if changed.is_err() { return },
+            changed = policy.changed() => if changed.is_err() { return },
             change = changes.recv() => match change {
                 // What a peer may call depends on what it is to this node.
                 Ok(Change { event: PeerEvent::Related(_), .. }) | Err(RecvError::Lagged(_)) => {}

@@ -6,10 +6,7 @@ use axum::{body::Body, extract::Request};
 use bytes::Bytes;
 use http::Method;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use peerage_core::{
-    policy::rules::{Action, Rules},
-    problem::Problem,
-};
+use peerage_core::problem::Problem;
 use serde::{
     Deserializer,
     de::{self, IgnoredAny, MapAccess, Visitor},
@@ -24,10 +21,9 @@ pub(super) const MAX_READ: usize = 16 * 1024 * 1024;
 /// How long reading it may take.
 const READ_DEADLINE: Duration = Duration::from_secs(60);
 /// What a client needs to come to a tool: who may call one may send these.
-const SESSION_METHODS: [&str; 6] = [
+const SESSION_METHODS: [&str; 5] = [
     "initialize",
     "ping",
-    "tools/list",
     "server/discover",
     "logging/setLevel",
     "subscriptions/listen",
@@ -37,6 +33,8 @@ const SESSION_METHODS: [&str; 6] = [
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum OfServer {
     Session,
+    /// The list of tools.
+    List,
     Whole,
     Tool(String),
 }
@@ -44,7 +42,7 @@ pub(super) enum OfServer {
 impl OfServer {
     pub(super) fn of<'a>(&'a self, server: &'a str) -> Asked<'a> {
         match self {
-            Self::Session => Asked::Session(server),
+            Self::Session | Self::List => Asked::Session(server),
             Self::Whole => Asked::Server(server),
             Self::Tool(tool) => Asked::Tool(server, tool),
         }
@@ -57,7 +55,7 @@ pub(super) async fn asked(
     server: &str,
     request: Request,
 ) -> Result<(Request, OfServer), Problem> {
-    if !subject.depends_below(Action::Call, &Rules::server(server)) {
+    if !super::depends(subject, server) {
         return Ok((request, OfServer::Whole));
     }
     if request.method() != Method::POST {
@@ -102,6 +100,9 @@ fn meant(body: &[u8]) -> Result<OfServer, Problem> {
         let [name] = members(params.as_bytes(), ["name"])?;
         let name = name.ok_or_else(|| unreadable("the tool has no name"))?;
         return Ok(OfServer::Tool(text(name)?));
+    }
+    if method == "tools/list" {
+        return Ok(OfServer::List);
     }
     let session =
         method.starts_with("notifications/") || SESSION_METHODS.contains(&method.as_str());
@@ -190,7 +191,7 @@ mod tests {
                 r#"{"m\u0065thod":"tools/call","params":{"n\u0061me":"a"}}"#,
                 tool("a"),
             ),
-            (r#"{"method":"tools/list"}"#, Some(OfServer::Session)),
+            (r#"{"method":"tools/list"}"#, Some(OfServer::List)),
             (
                 r#"{"method":"notifications/cancelled"}"#,
                 Some(OfServer::Session),

@@ -32,6 +32,24 @@ impl Asked<'_> {
     }
 }
 
+/// Why a call is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// What the caller is told.
+    pub problem: Problem,
+    /// The rule that refuses, if one does.
+    pub rule: Option<String>,
+}
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self {
+            problem,
+            rule: None,
+        }
+    }
+}
+
 impl Subject {
     /// Whether the peer may call what it asks for: as the first rule that fits says, and where none does, as `otherwise`
     /// says. The rule that allows is given, for it says how much.
@@ -45,17 +63,21 @@ impl Subject {
         &self,
         asked: Asked<'_>,
         otherwise: impl FnOnce() -> Result<(), Problem>,
-    ) -> Result<Option<&Rule>, Problem> {
+    ) -> Result<Option<&Rule>, Refused> {
         if self.rules().rules().is_empty() {
-            return otherwise().map(|()| None);
+            otherwise()?;
+            return Ok(None);
         }
         let object = asked.object();
         let refusal = match self.decide(Action::Call, &object) {
             Some(rule) if rule.then == Effect::Allow => return Ok(Some(rule)),
-            Some(rule) => refused(rule, Action::Call, &object),
+            Some(rule) => Refused {
+                problem: refused(rule, Action::Call, &object),
+                rule: Some(rule.name.clone()),
+            },
             None => match otherwise() {
                 Ok(()) => return Ok(None),
-                Err(refusal) => refusal,
+                Err(problem) => problem.into(),
             },
         };
         let a_part = matches!(asked, Asked::Session(_))

@@ -29,6 +29,7 @@ const ROOT: &[(&str, Shape)] = &[
     ("description", Shape::Value),
     ("metadata", Shape::Open),
     ("policy", Shape::Value),
+    ("pins", Shape::Open),
     ("peers", Shape::List(&[("address", Shape::Value)])),
     (
         "shares",
@@ -167,17 +168,18 @@ impl Walk<'_> {
     }
 }
 
-/// The known key that is most like `name`: one beside it, else one that belongs elsewhere.
+/// The known key that is most like `name`: one beside it, or one that belongs elsewhere.
 fn nearest(above: &str, name: &str, keys: &[(&str, Shape)]) -> Option<String> {
-    let mut beside = keys.iter().map(|(known, _)| (*known, dotted(above, known)));
-    let mut elsewhere = ROOT.iter().flat_map(|(top, shape)| match shape {
+    let beside = keys.iter().map(|(known, _)| (*known, dotted(above, known)));
+    let elsewhere = ROOT.iter().flat_map(|(top, shape)| match shape {
         Shape::Table(keys) => keys
             .iter()
             .map(|(known, _)| (*known, dotted(top, known)))
             .collect(),
         _ => vec![(*top, (*top).to_owned())],
     });
-    best(name, &mut beside).or_else(|| best(name, &mut elsewhere))
+    // Of two that are equally like, the later one: the one beside.
+    best(name, &mut elsewhere.chain(beside))
 }
 
 /// Of pairs of a key and what to suggest, what to suggest for the key that is most like `name`.

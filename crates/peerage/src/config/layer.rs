@@ -8,7 +8,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    AuditLayer, ConfigError, GuardLayer, IdentitySource, LimitsLayer, Origin, ShareError, share,
+    AuditLayer, ConfigError, GuardLayer, IdentitySource, LimitsLayer, Origin, Pins, ShareError,
+    share,
 };
 
 /// Values that one source of configuration gives.
@@ -29,6 +30,8 @@ pub struct Layer {
     pub metadata: Option<BTreeMap<String, Value>>,
     /// The file with the rules who may do what, relative to the home.
     pub policy: Option<PathBuf>,
+    /// Names and addresses that only one key may have.
+    pub pins: Option<Pins>,
     /// Peers to dial, added to those of other layers.
     pub peers: Vec<PeerEntry>,
     /// What to share, by name, added to those of other layers.

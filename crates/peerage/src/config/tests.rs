@@ -38,6 +38,10 @@ policy = "rules.toml"
 room = "attic"
 level = { floor = 3 }
 
+[pins]
+"o://acme/sales" = "12D3KooWDvP6FWsRygrC8hN1cAQ5x92FQLsTXXXZYekN9eGTsZUU"
+"192.0.2.1" = "12D3KooWDvP6FWsRygrC8hN1cAQ5x92FQLsTXXXZYekN9eGTsZUU"
+
 [[peers]]
 address = "/ip4/192.0.2.1/tcp/7338"
 
@@ -110,6 +114,10 @@ fn every_documented_key_is_read() {
     assert_eq!(config.name, "workstation");
     assert_eq!(config.api.port(), 8000);
     assert!(!config.mdns);
+    assert_eq!(
+        (config.pins.names.len(), config.pins.addresses.len()),
+        (1, 1)
+    );
     let policy = config.policy_file();
     assert!(policy.required && policy.path.ends_with("rules.toml"));
     assert_eq!(config.metadata["level"]["floor"], 3);
@@ -179,8 +187,8 @@ fn settings_show_origins_and_no_secrets() {
         other => panic!("{other:?}"),
     };
     assert_eq!(line("name"), 2);
-    assert_eq!(line("mcp.pinned"), 31);
-    assert_eq!(line("shares.web"), 26);
+    assert_eq!(line("mcp.pinned"), 35);
+    assert_eq!(line("shares.web"), 30);
 }
 
 #[test]

@@ -8,16 +8,16 @@ use serde::{Deserialize, Serialize};
 ///
 /// | word | what it does | object |
 /// |---|---|---|
-/// | `connect` | connects to this node, and introduces itself | none |
-/// | `dial` | is dialled by this node | none |
+/// | `connect` | has a connection with this node, whoever dialled, and introduces itself | none |
+/// | `dial` | is dialled by this node, which wants `connect` too | none |
 /// | `see` | finds something listed: on the card, among the tools | `mcp/SERVER/TOOL` |
 /// | `call` | calls it | `mcp/SERVER/TOOL`, or the path of the request without the first `/` |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
-    /// Connect to this node.
+    /// Have a connection with this node.
     Connect,
-    /// Be dialled by it.
+    /// Be dialled by this node.
     Dial,
     /// Find something listed.
     See,

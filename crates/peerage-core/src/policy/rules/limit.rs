@@ -1,8 +1,10 @@
 //! How much a rule allows.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use super::Pace;
 
 /// How much a rule allows one peer. What is absent is not limited by the rule.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,6 +72,19 @@ impl Limit {
         ];
         let zero = zeros.into_iter().find(|(_, zero)| *zero);
         zero.map_or(Ok(()), |(key, _)| Err(key))
+    }
+}
+
+impl Rate {
+    /// The rate with what may come at once: so many, or those of one second, at least one.
+    #[must_use]
+    pub fn pace(&self, burst: Option<u32>) -> Pace {
+        let of_a_second = self.count / self.seconds.max(1);
+        Pace {
+            count: self.count.into(),
+            per: Duration::from_secs(self.seconds.into()),
+            burst: burst.unwrap_or(of_a_second).max(1).into(),
+        }
     }
 }
 
