@@ -125,11 +125,12 @@ impl Mesh {
         let mut swarm = control.build()?;
         control.listeners.begin(&mut swarm, &control.config)?;
         tasks.spawn("swarm", control.supervise(swarm));
-        tasks.spawn("relations", budget.follow());
+        tasks.spawn("relations", budget.clone().follow());
         tasks.spawn("pings", ping::answer(pings, tasks.clone()));
         let inbound = Inbound {
             accept: calls_in,
             raw,
+            budget,
             tasks: tasks.clone(),
         };
         Ok((mesh, inbound))

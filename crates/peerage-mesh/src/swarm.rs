@@ -67,6 +67,9 @@ pub(crate) struct Waiting {
     late: bool,
 }
 
+/// Events after which others of this node's tasks have their turn: somebody may make connections as fast as
+/// they are refused.
+const TURN: usize = 8;
 /// A peer that is connected.
 #[derive(Debug)]
 pub(crate) struct Connected {
@@ -109,13 +112,25 @@ impl Control {
         let mut changes = self.book.watch();
         let mut tick = tokio::time::interval(TICK);
         let mut again = Instant::now();
+        let mut events: usize = 0;
         loop {
+            // What an event or a command changes, the book tells: the plan follows that.
             tokio::select! {
-                event = swarm.select_next_some() => self.handle(swarm, event),
-                command = self.commands.recv() => match command {
-                    Some(command) => self.obey(swarm, command),
-                    None => return,
-                },
+                event = swarm.select_next_some() => {
+                    self.handle(swarm, event);
+                    events = events.wrapping_add(1);
+                    if events.is_multiple_of(TURN) {
+                        tokio::task::yield_now().await;
+                    }
+                    continue;
+                }
+                command = self.commands.recv() => {
+                    match command {
+                        Some(command) => self.obey(swarm, command),
+                        None => return,
+                    }
+                    continue;
+                }
                 _ = changes.recv() => {
                     // One look at the plan serves every change that is queued.
                     changes = changes.resubscribe();

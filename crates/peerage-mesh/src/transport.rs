@@ -2,6 +2,7 @@
 
 mod counted;
 mod memory;
+mod paced;
 mod security;
 
 use std::{num::NonZeroUsize, time::Duration};
@@ -22,7 +23,7 @@ use libp2p::{
 use thiserror::Error;
 
 pub use self::memory::vanish;
-use self::{counted::Counted, security::Security};
+use self::{counted::Counted, paced::Paced, security::Security};
 use crate::{behaviour::Behaviour, limits::Budget};
 
 /// Streams on one connection. More than both directions use together (a member's budget and
@@ -78,6 +79,7 @@ pub(crate) fn swarm(
 
 fn network(keypair: &Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, TransportError> {
     let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
+        .map(|socket, _| Paced::new(socket))
         .upgrade(upgrade::Version::V1Lazy)
         .authenticate(Security::new(keypair)?)
         .multiplex(muxer())

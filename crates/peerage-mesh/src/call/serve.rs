@@ -17,6 +17,7 @@ use tower::{Service, ServiceExt};
 use super::{BoxError, waker::InnerWaker};
 use crate::{
     Tasks,
+    limits::Budget,
     streams::{Accept, Raw},
 };
 
@@ -41,6 +42,7 @@ pub enum Origin {
 pub struct Inbound {
     pub(crate) accept: Accept,
     pub(crate) raw: Raw,
+    pub(crate) budget: Budget,
     pub(crate) tasks: Tasks,
 }
 
@@ -68,6 +70,7 @@ impl Inbound {
                 request.extensions_mut().insert(Origin::Peer(peer));
                 service.clone().oneshot(request)
             });
+            let budget = self.budget.clone();
             self.tasks.spawn("answer", async move {
                 let mut connection = http1::Builder::new()
                     .timer(TokioTimer::new())
@@ -77,6 +80,9 @@ impl Inbound {
                 let waker = InnerWaker::new();
                 let served = poll_fn(|cx| waker.poll(cx, |cx| Pin::new(&mut connection).poll(cx)));
                 if let Err(error) = served.await {
+                    if error.is_parse() {
+                        budget.garbage(peer);
+                    }
                     tracing::debug!(%peer, %error, "a stream of calls from a peer ended");
                 }
             });

@@ -152,6 +152,17 @@ impl Budget {
         opened.map(|()| self.held(peer, Resource::Streams, 1))
     }
 
+    /// What came on a stream of a peer was no request.
+    pub(crate) fn garbage(&self, peer: PeerId) {
+        let mut ledger = self.lock();
+        ledger.garbage(peer, Instant::now());
+        let closing = ledger.is_closing();
+        drop(ledger);
+        if closing {
+            self.0.closer.wake();
+        }
+    }
+
     /// Whether streams of a peer fit.
     pub(crate) fn standing(&self, peer: PeerId) -> Arc<Standing> {
         self.lock().standing(peer, Instant::now())

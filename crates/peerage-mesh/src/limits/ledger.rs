@@ -29,6 +29,10 @@ const BURST: u32 = 2;
 /// it may save them up. Whoever goes on is shut out.
 const STRIKES: u32 = 100;
 const STRIKES_BURST: u32 = 10;
+/// Streams a second on which a peer may send what is no request, and for how many seconds it may save them
+/// up. Whoever goes on is shut out: each costs as much work as a call, and no honest program sends any.
+const GARBAGE: u32 = 1;
+const GARBAGE_BURST: u32 = 20;
 /// For how long.
 const SHUT_OUT: Duration = Duration::from_secs(60);
 /// When it is worth trying again where something else has to end before.
@@ -114,6 +118,7 @@ struct Account {
     calls: Bucket,
     opens: Bucket,
     strikes: Bucket,
+    garbage: Bucket,
     shut_out: Option<Instant>,
     standing: Arc<Standing>,
 }
@@ -127,6 +132,7 @@ impl Account {
             calls: Bucket::new(rate, BURST, now),
             opens: Bucket::new(rate, BURST, now),
             strikes: Bucket::new(STRIKES, STRIKES_BURST, now),
+            garbage: Bucket::new(GARBAGE, GARBAGE_BURST, now),
             shut_out: None,
             standing: Arc::default(),
         }
@@ -140,7 +146,7 @@ impl Account {
     fn is_blank(&self, now: Instant) -> bool {
         self.held == Used::default()
             && !self.is_shut_out(now)
-            && [&self.calls, &self.opens, &self.strikes]
+            && [&self.calls, &self.opens, &self.strikes, &self.garbage]
                 .iter()
                 .all(|bucket| bucket.is_full(now))
     }
@@ -244,6 +250,14 @@ impl Ledger {
         }
         self.add(peer, Resource::Streams, 1, now);
         Ok(())
+    }
+
+    /// A peer has sent what is no request.
+    pub(super) fn garbage(&mut self, peer: PeerId, now: Instant) {
+        self.refuse(Some(peer), Cause::Garbage, SOON, now);
+        if !self.account(peer, now).garbage.take(now) {
+            self.shut_out(peer, now);
+        }
     }
 
     /// A peer makes a call.
@@ -396,8 +410,14 @@ impl Ledger {
 
     /// A peer goes on although it was refused.
     fn strike(&mut self, peer: PeerId, now: Instant) {
+        if !self.account(peer, now).strikes.take(now) {
+            self.shut_out(peer, now);
+        }
+    }
+
+    fn shut_out(&mut self, peer: PeerId, now: Instant) {
         let account = self.account(peer, now);
-        if !account.strikes.take(now) && !account.is_shut_out(now) {
+        if !account.is_shut_out(now) {
             account.shut_out = Some(now + SHUT_OUT);
             self.closing.push(peer);
             tracing::warn!(%peer, "a peer goes on although it is refused, and is shut out for a while");

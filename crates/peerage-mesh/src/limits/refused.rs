@@ -28,6 +28,8 @@ pub enum Cause {
     Bytes,
     /// A call: the peer makes too many in a short time.
     Calls,
+    /// A stream: what came on it was no request, or one with too long a head.
+    Garbage,
     /// A connection: the peer was shut out for a while, for it went on after many refusals.
     ShutOut,
     /// A connection: the owner's rules refuse it.
@@ -40,7 +42,7 @@ pub enum Cause {
 
 impl Cause {
     /// All there are.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::HalfOpen,
         Self::ConnectionRate,
         Self::Connections,
@@ -49,6 +51,7 @@ impl Cause {
         Self::Queue,
         Self::Bytes,
         Self::Calls,
+        Self::Garbage,
         Self::ShutOut,
         Self::Policy,
         Self::MdnsPackets,
@@ -67,6 +70,7 @@ impl Cause {
             Self::Queue => "queue",
             Self::Bytes => "bytes_in_flight",
             Self::Calls => "call_rate",
+            Self::Garbage => "garbage",
             Self::ShutOut => "shut_out",
             Self::Policy => "policy",
             Self::MdnsPackets => "mdns_packets",
@@ -86,6 +90,7 @@ impl fmt::Display for Cause {
             Self::Queue => "streams of this protocol are not taken up fast enough",
             Self::Bytes => "too many bytes of calls are held already",
             Self::Calls => "calls come too fast",
+            Self::Garbage => "what was sent is no request",
             Self::ShutOut => "the peer is shut out for a while after too many refusals",
             Self::Policy => "the rules of the owner refuse it",
             Self::MdnsPackets => "multicast packets come too fast",

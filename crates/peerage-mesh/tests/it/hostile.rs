@@ -208,6 +208,20 @@ async fn garbage_on_every_protocol_and_frames_over_every_limit_harm_nobody() {
     }
     three.the_member_is_answered().await;
     three.it_settles(tasks).await;
+    assert!(three.refused()[&Cause::Garbage] > 0);
+
+    // Whoever goes on is shut out.
+    let goes_on = async {
+        while victim.mesh.budget().usage().shut_out.is_empty() {
+            if let Ok(mut stream) = hostile.mesh.open_stream(victim.id, CALLS).await {
+                let _ = stream.write_all(b"this is no request\r\n\r\n").await;
+                let _ = stream.read_to_end(&mut Vec::new()).await;
+            }
+        }
+    };
+    timeout(PATIENCE, goes_on).await.expect("it is shut out");
+    assert_eq!(victim.mesh.budget().usage().shut_out, [hostile.id]);
+    three.the_member_is_answered().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

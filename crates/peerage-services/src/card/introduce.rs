@@ -7,14 +7,14 @@ use std::{
 };
 
 use axum::body::{Body, to_bytes};
-use http::{HeaderValue, Request};
+use http::{HeaderValue, Request, header::CONNECTION};
 use peerage_core::{
     PeerId,
     card::{Card, CardError, MAX_CARD_BYTES},
     peer_book::PeerEvent,
     problem::Problem,
 };
-use tokio::time::timeout;
+use tokio::{sync::Semaphore, time::timeout};
 
 use super::{CARD_PATH, GRANT_HEADER, OwnCard};
 use crate::{context::Context, members::unix_now};
@@ -22,11 +22,37 @@ use crate::{context::Context, members::unix_now};
 /// How long one introduction may take.
 const DEADLINE: Duration = Duration::from_secs(20);
 
+/// Introductions under way at once for which nobody waits: a thousand peers that come at the same time take
+/// no more memory at any moment than so many.
+const AT_ONCE: usize = 16;
+/// How long one of them holds up others: some peers answer late on purpose.
+const TURN: Duration = Duration::from_secs(1);
+
 /// Who has been introduced on the connection that is up now.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Introductions {
     pub(super) own: OwnCard,
     done: Mutex<HashMap<PeerId, Arc<Once>>>,
+    places: Semaphore,
+}
+
+impl Default for Introductions {
+    fn default() -> Self {
+        Self {
+            own: OwnCard::default(),
+            done: Mutex::default(),
+            places: Semaphore::new(AT_ONCE),
+        }
+    }
+}
+
+/// What is done with the stream of an introduction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stream {
+    /// Kept, for the call that follows.
+    Kept,
+    /// Closed, for nothing follows.
+    Closed,
 }
 
 /// How it went. Locked while it is under way, so that nobody does it twice at once.
@@ -59,6 +85,23 @@ impl Introductions {
     ///
     /// A problem when the peer cannot be reached at all.
     pub async fn ensure(&self, ctx: &Context, peer: PeerId) -> Result<(), Problem> {
+        self.introduce(ctx, peer, Stream::Kept).await
+    }
+
+    /// As [`Introductions::ensure`], when it is its turn, for nobody waits for it.
+    pub(super) async fn ensure_by_and_by(&self, ctx: &Context, peer: PeerId) {
+        let Ok(place) = self.places.acquire().await else {
+            return;
+        };
+        let mut introduced = std::pin::pin!(self.introduce(ctx, peer, Stream::Closed));
+        // What went wrong stands in the book.
+        if timeout(TURN, introduced.as_mut()).await.is_err() {
+            drop(place);
+            let _ = introduced.await;
+        }
+    }
+
+    async fn introduce(&self, ctx: &Context, peer: PeerId, then: Stream) -> Result<(), Problem> {
         let once = self.once(peer);
         let mut went = once.lock().await;
         if *went != Went::Untried && ctx.mesh.is_connected(&peer) {
@@ -66,7 +109,7 @@ impl Introductions {
         }
         // What ends here early, dropped with its caller, has not been tried.
         *went = Went::Untried;
-        let asked = timeout(DEADLINE, ask(ctx, peer)).await;
+        let asked = timeout(DEADLINE, ask(ctx, peer, then)).await;
         *went = match &asked {
             Ok(Ok(())) => Went::Well,
             Ok(Err(problem)) if problem.code == "unreachable" => Went::Untried,
@@ -87,9 +130,19 @@ impl Introductions {
     ///
     /// As [`Introductions::ensure`].
     pub async fn again(&self, ctx: &Context, peer: PeerId) -> Result<(), Problem> {
-        // One that is under way ends first: what it shows is older, and must not arrive after this.
-        *self.once(peer).lock().await = Went::Untried;
+        self.forget_outcome(peer).await;
         self.ensure(ctx, peer).await
+    }
+
+    /// As [`Introductions::again`], when it is its turn, for nobody waits for it.
+    pub(super) async fn again_by_and_by(&self, ctx: &Context, peer: PeerId) {
+        self.forget_outcome(peer).await;
+        self.ensure_by_and_by(ctx, peer).await;
+    }
+
+    /// One that is under way ends first: what it shows is older, and must not arrive after the next.
+    async fn forget_outcome(&self, peer: PeerId) {
+        *self.once(peer).lock().await = Went::Untried;
     }
 
     /// The connection has ended: the next one begins with an introduction.
@@ -117,8 +170,11 @@ impl Introductions {
 }
 
 /// Asks a peer for its card and takes it into the book.
-async fn ask(ctx: &Context, peer: PeerId) -> Result<(), Problem> {
+async fn ask(ctx: &Context, peer: PeerId, then: Stream) -> Result<(), Problem> {
     let mut request = Request::get(CARD_PATH);
+    if then == Stream::Closed {
+        request = request.header(CONNECTION, "close");
+    }
     for chain in ctx.members.chains() {
         let value = HeaderValue::try_from(chain.to_string()).expect("a chain is ASCII text");
         request = request.header(GRANT_HEADER, value);

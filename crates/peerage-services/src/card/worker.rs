@@ -9,7 +9,10 @@ use std::{
 
 use axum::body::Body;
 use futures::{StreamExt, stream};
-use http::{Request, header::CONTENT_TYPE};
+use http::{
+    Request,
+    header::{CONNECTION, CONTENT_TYPE},
+};
 use peerage_core::{PeerId, card::Card, peer_book::PeerEvent};
 use peerage_mesh::Change;
 use tokio::{sync::broadcast::error::RecvError, time::timeout};
@@ -17,7 +20,7 @@ use tokio::{sync::broadcast::error::RecvError, time::timeout};
 use super::TELL_PATH;
 use crate::{context::Context, members::unix_now};
 
-/// Introductions under way at once.
+/// Introductions that are tried again, and news that are told, at once.
 const AT_ONCE: usize = 16;
 /// How often it is looked after introductions that failed and cards that expire.
 const TICK: Duration = Duration::from_secs(5);
@@ -64,12 +67,11 @@ async fn introduce(ctx: &Context) {
                     let replaced = !connected.insert(peer);
                     let ctx = ctx.clone();
                     ctx.tasks.clone().spawn("introduce", async move {
-                        // What went wrong stands in the book.
-                        let _ = if replaced {
-                            ctx.introductions.again(&ctx, peer).await
+                        if replaced {
+                            ctx.introductions.again_by_and_by(&ctx, peer).await;
                         } else {
-                            ctx.introductions.ensure(&ctx, peer).await
-                        };
+                            ctx.introductions.ensure_by_and_by(&ctx, peer).await;
+                        }
                     });
                 }
                 Ok(_) => {}
@@ -114,7 +116,7 @@ async fn retry(ctx: &Context, failed: &mut Failed) {
     }
     let results: Vec<(PeerId, bool)> = stream::iter(due)
         .map(|peer| async move {
-            let _ = ctx.introductions.again(ctx, peer).await;
+            ctx.introductions.again_by_and_by(ctx, peer).await;
             (peer, ctx.introductions.is_done(peer).await)
         })
         .buffer_unordered(AT_ONCE)
@@ -200,6 +202,7 @@ async fn tell_all(ctx: &Context, told: &mut Told) {
 async fn tell_one(ctx: &Context, peer: PeerId, card: &Card) -> bool {
     let request = Request::post(TELL_PATH)
         .header(CONTENT_TYPE, "application/json")
+        .header(CONNECTION, "close")
         .body(Body::from(card.bytes().to_vec()))
         .expect("the parts are valid");
     match ctx.call_unintroduced(peer, request).await {

@@ -130,6 +130,30 @@ fn strangers_leave_half_of_everything_to_members() {
 }
 
 #[test]
+fn a_peer_that_goes_on_sending_what_is_no_request_is_shut_out() {
+    let mut now = Instant::now();
+    let mut ledger = Ledger::new(small(), now);
+    let peer = PeerId::random();
+    for _ in 0..GARBAGE_BURST {
+        ledger.garbage(peer, now);
+    }
+    assert_eq!(ledger.closing(), None, "it may have been a mistake");
+    now += Duration::from_secs(2);
+    ledger.garbage(peer, now);
+    assert_eq!(ledger.closing(), None, "it was long ago");
+    for _ in 0..GARBAGE_BURST {
+        ledger.garbage(peer, now);
+    }
+    assert_eq!(ledger.closing(), Some(peer));
+    assert_eq!(ledger.connect(peer, now).unwrap_err().cause, Cause::ShutOut);
+    let refused = ledger.usage(now).refused;
+    let garbage = u64::from(2 * GARBAGE_BURST + 1);
+    assert_eq!(refused, [(Cause::Garbage, garbage), (Cause::ShutOut, 1)]);
+    now += SHUT_OUT;
+    ledger.connect(peer, now).expect("it is over");
+}
+
+#[test]
 fn a_peer_that_is_full_is_told_and_then_reset_and_then_shut_out() {
     let now = Instant::now();
     let mut limits = small();

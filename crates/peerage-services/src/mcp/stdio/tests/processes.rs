@@ -49,15 +49,22 @@ impl Stubborn {
             assert_eq!(&said, b"up\n");
             pipe
         };
-        tokio::task::spawn_blocking(up).await.unwrap()
+        in_time(up).await.expect("the server does not run")
     }
+}
+
+/// What may block for ever, in a thread that nobody waits for then; `None` when it takes too long.
+async fn in_time<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (told, outcome) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || told.send(work()));
+    let outcome = timeout(Duration::from_secs(30), outcome).await.ok()?;
+    Some(outcome.expect("it panicked"))
 }
 
 /// Waits until no process is left.
 async fn is_gone(mut pipe: fs::File) {
-    let rest = tokio::task::spawn_blocking(move || pipe.read_to_end(&mut Vec::new()));
-    let rest = timeout(Duration::from_secs(30), rest).await;
-    assert_eq!(rest.expect("a process is left").unwrap().unwrap(), 0);
+    let rest = in_time(move || pipe.read_to_end(&mut Vec::new())).await;
+    assert_eq!(rest.expect("a process is left").unwrap(), 0);
 }
 
 fn spec_in(home: &Path) -> CommandSpec {
