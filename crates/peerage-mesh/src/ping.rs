@@ -97,7 +97,9 @@ pub(crate) async fn watch(streams: Streams, book: Book, peer: PeerId) -> Option<
     let mut missed = 0;
     let traffic = streams.traffic_of(peer);
     while streams.is_connected(&peer) {
-        let (answer, late) = observed(once(&streams, &peer, &mut pinger), &traffic).await;
+        // Boxed, so that a task that sleeps, which most do, is not as large as one that pings.
+        let asked = Box::pin(observed(once(&streams, &peer, &mut pinger), &traffic));
+        let (answer, late) = asked.await;
         match answer {
             Ok(rtt) => {
                 missed = 0;
