@@ -152,9 +152,14 @@ impl Link {
             .send(open)
             .await
             .map_err(|_| OpenError::NotConnected)?;
-        let stream = answer
-            .await
-            .map_err(|_| OpenError::Broken("it was closed meanwhile".into()))??;
+        let closed = || OpenError::Broken("it was closed meanwhile".into());
+        // A wish that is sent while the connection's task ends may stay in the queue, whose other end is
+        // held here, and is then neither answered nor dropped.
+        let stream = tokio::select! {
+            biased;
+            answer = answer => answer.map_err(|_| closed())??,
+            () = self.line.ended.cancelled() => return Err(closed()),
+        };
         Ok(PeerStream::new(stream, &self.line, Some(place)))
     }
 }

@@ -61,3 +61,16 @@ async fn the_end_of_the_only_connection_is_told_at_once() {
     assert!(matches!(told, OpenError::Broken(_)), "{told}");
     assert_eq!(before.elapsed(), Duration::ZERO);
 }
+
+#[tokio::test]
+async fn a_wish_that_stays_in_the_queue_of_an_ended_connection_is_told() {
+    let (streams, peer) = (Streams::default(), PeerId::random());
+    let (only, _wishes) = link(1);
+    let line = only.line.clone();
+    streams.set_link(peer, Some(only));
+    let protocol = PROTOCOL;
+    let opening = streams.open(&peer, &protocol);
+    let ends = async { line.ended.cancel() };
+    let (told, ()) = tokio::join!(opening, ends);
+    assert!(matches!(told, Err(OpenError::Broken(_))));
+}

@@ -44,6 +44,12 @@ async fn three(listen: &str) -> Three {
     victim.mesh.book().apply(member.id, related);
     member.until_connected(victim.id).await;
     hostile.until_connected(victim.id).await;
+    let apart = async {
+        while victim.mesh.budget().usage().strangers.connections > 1 {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, apart).await.expect("one is a member");
     Three {
         victim,
         member,
