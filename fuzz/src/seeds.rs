@@ -4,8 +4,10 @@ use data_encoding::HEXLOWER;
 use peerage_core::{
     Identity,
     card::{Card, CardContent, SharedServer},
+    forwarded::{self, Message},
     grant::{Chain, Claims, Rights},
     invite::Invite,
+    lookup::{Answer, Bearer},
     problem::Problem,
 };
 use serde_json::{Map, Value, json};
@@ -32,12 +34,15 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
             "o://acme/sales/assistant",
             "o://a1/b-2",
             "O://Acme/",
+            "../billing",
+            "./bot/notes",
         ]),
         "card" => vec![
             card(),
             br#"{"room":"12","gpu":{"gb":24.5},"n":[1,"",null]}"#.to_vec(),
         ],
         "did" => vec![root().did().to_string().into_bytes()],
+        "forward" => vec![forwarded()],
         "grant" => grants(),
         "headers" => texts([
             "Content-Type: application/json; charset=utf-8\nAccept: text/event-stream;q=0.5, application/*\nMCP-Protocol-Version: 2026-07-28\nMcp-Method: tools/call\nMcp-Name: =?base64?ZcOp?=\n\n{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{\"name\":\"e\u{e9}\",\"_meta\":{\"io.modelcontextprotocol/protocolVersion\":\"2026-07-28\",\"io.modelcontextprotocol/clientCapabilities\":{}}}}",
@@ -78,6 +83,7 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
                 .expect("packets are written as hex")
         })
         .collect(),
+        "names" => vec![answer(), br#"{"bearers":[]}"#.to_vec()],
         "problem" => vec![
             Problem::new(403, "not_a_member", "no")
                 .hint("peerage invite")
@@ -115,6 +121,30 @@ fn card() -> Vec<u8> {
     };
     let card = Card::issue(&root(), content, NOW, NOW + 3600).expect("the card is sound");
     card.bytes().to_vec()
+}
+
+/// The headers of a call that is forwarded: signature, its input, the digest, and grants.
+fn forwarded() -> Vec<u8> {
+    let digest = forwarded::digest(b"body");
+    let message = Message {
+        method: "POST",
+        name: &"o://acme/partners/bob".parse().expect("an address"),
+        path: "mcp/quotes",
+        digest: &digest,
+        grants: vec!["a.b.c"],
+    };
+    let signature = forwarded::sign(&root(), &message, NOW, [1; 16]);
+    format!("{}\n{}\n{digest}\na.b.c", signature.value, signature.input).into_bytes()
+}
+
+fn answer() -> Vec<u8> {
+    let chain = String::from_utf8(grants().swap_remove(1)).expect("a chain is text");
+    let bearer = Bearer {
+        chain: chain.parse().expect("a chain"),
+        addresses: vec!["/ip4/192.0.2.1/tcp/7338".parse().expect("a multiaddr")],
+    };
+    let bearers = vec![bearer];
+    Answer { bearers }.encode()
 }
 
 fn grants() -> Vec<Vec<u8>> {

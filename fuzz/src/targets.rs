@@ -7,8 +7,10 @@ use peerage_core::{
     address::Address,
     card::{Card, CardContent},
     did::Did,
+    forwarded::{self, Message, Signature},
     grant::Chain,
     invite::{Invite, InviteSecret},
+    lookup::{Answer, MAX_ADDRESSES, MAX_HINTS},
     problem::Problem,
 };
 
@@ -31,10 +33,11 @@ const GRANT_HEADER: &str = "eyJhbGciOiJFZERTQSIsInR5cCI6Im8tZ3JhbnQrand0In0";
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const ALL: [(&str, Target); 13] = [
+pub const ALL: [(&str, Target); 15] = [
     ("address", address),
     ("card", card),
     ("did", did),
+    ("forward", forward),
     ("grant", grant),
     ("headers", headers),
     ("http", http),
@@ -42,6 +45,7 @@ pub const ALL: [(&str, Target); 13] = [
     ("lines", lines),
     ("mcp", mcp),
     ("mdns", mdns),
+    ("names", names),
     ("problem", problem),
     ("rpc", rpc),
     ("sse", sse),
@@ -52,9 +56,15 @@ pub fn address(bytes: &[u8]) {
     let Ok(text) = from_utf8(bytes) else { return };
     // From any text at all a segment is made.
     Address::top(&Address::segment_from(text)).expect("what segment_from makes is a segment");
+    // Relative to a name, it is the same name however it is read.
+    let home: Address = "o://home/desk".parse().expect("an address");
+    if let Ok(meant) = home.resolve(text) {
+        assert_eq!(home.resolve(meant.as_str()).as_ref(), Ok(&meant));
+    }
     let Ok(address) = text.parse::<Address>() else {
         return;
     };
+    assert_eq!(home.resolve(text).as_ref(), Ok(&address));
     assert_eq!(address.to_string().parse().as_ref(), Ok(&address));
     assert!(address.covers(&address));
     if let Some(parent) = address.parent() {
@@ -81,6 +91,39 @@ pub fn card(bytes: &[u8]) {
     if let Ok(card) = Card::issue(&root(), content, NOW, NOW + 1) {
         Card::verify(card.bytes(), &root().peer_id(), NOW).expect("what was issued verifies");
     }
+}
+
+/// Headers of a forwarded call, a line each: signature, its input, the digest. Only what the root signed counts.
+pub fn forward(bytes: &[u8]) {
+    let Ok(text) = from_utf8(bytes) else { return };
+    let mut lines = text.lines();
+    let [value, input, digest] = [(); 3].map(|()| lines.next().unwrap_or_default().to_owned());
+    // A header that is the digest of one body is not that of another.
+    let of = |body: &[u8]| forwarded::check_digest(&digest, body).is_ok();
+    assert!(!(of(b"body") && of(b"another")));
+    let name: Address = "o://acme/partners/bob".parse().expect("an address");
+    let message = Message {
+        method: "POST",
+        name: &name,
+        path: "mcp/quotes",
+        digest: &digest,
+        grants: lines.collect(),
+    };
+    if let Ok(signed) = forwarded::verify(&message, &Signature { input, value }, NOW) {
+        assert!(signed.by == root().did() && signed.expires > NOW);
+    }
+}
+
+/// What a peer answers that was asked for a name is bounded, and the same after it was written and read.
+pub fn names(bytes: &[u8]) {
+    let Ok(answer) = Answer::decode(bytes) else {
+        return;
+    };
+    assert!(answer.bearers.len() <= MAX_HINTS);
+    let mut addresses = answer.bearers.iter().map(|bearer| bearer.addresses.len());
+    assert!(addresses.all(|count| count <= MAX_ADDRESSES));
+    let again = Answer::decode(&answer.encode()).expect("what was written can be read");
+    assert_eq!(again, answer);
 }
 
 /// A chain is the same after it was written and read; only one that the root signed verifies, so the

@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 #[cfg(test)]
 mod tests;
 
-/// What every address begins with.
-const SCHEME: &str = "o://";
+const SCHEME: &str = Address::SCHEME;
 
 /// The segment used when a text holds no usable character.
 const NAMELESS: &str = "node";
@@ -74,6 +73,8 @@ pub enum AddressError {
 }
 
 impl Address {
+    /// What every address begins with.
+    pub const SCHEME: &str = "o://";
     /// The most segments of an address.
     pub const MAX_DEPTH: usize = 8;
     /// The fewest characters of a segment.

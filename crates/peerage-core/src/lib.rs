@@ -13,6 +13,8 @@
 //! | what is there | [`card`] | signed agent cards with the shared MCP servers |
 //! | who may call | [`policy`] | an audience, a caller, and the verdict |
 //! | others | [`peer_book`] | all that is known of peers, changed by events |
+//! | who bears a name | [`lookup`] | whom to ask next, and whom of several to call first |
+//! | on whose behalf | [`forwarded`] | requests that another node forwards, signed by whom they come from |
 //! | where from | [`reach`] | what an address says of where it can be used |
 //! | when | [`dial`] | whom to dial next, and when again |
 //! | no | [`problem`] | a refusal with a code, a sentence and a hint |
@@ -55,10 +57,12 @@ pub mod card;
 pub mod dial;
 pub mod did;
 pub mod fingerprint;
+pub mod forwarded;
 pub mod grant;
 pub mod identity;
 pub mod invite;
 mod jws;
+pub mod lookup;
 pub mod peer_book;
 pub mod policy;
 pub mod problem;

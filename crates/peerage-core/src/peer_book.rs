@@ -41,6 +41,8 @@ pub enum Source {
     Card,
     /// A connection was made with it.
     Dialed,
+    /// Told by a member that was asked who bears a name.
+    Name,
 }
 
 /// What a peer is to this node.

@@ -3,7 +3,7 @@
 use std::{fs, net::SocketAddr};
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, header};
+use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
 use peerage::Node;
@@ -20,6 +20,8 @@ const MAX_ANSWER: usize = 16 * 1024 * 1024;
 pub struct Answered {
     /// The status.
     pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
     /// Its content type.
     pub content_type: String,
     /// The body.
@@ -85,6 +87,12 @@ impl LocalApi {
         }
     }
 
+    /// Where it is.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// A request with the token, without a body.
     pub async fn get(&self, path: &str) -> Answered {
         self.send(self.request(Method::GET, path), "").await
@@ -147,6 +155,7 @@ impl LocalApi {
                 .and_then(|value| value.to_str().ok())
                 .unwrap_or_default()
                 .to_owned(),
+            headers: head.headers,
             body,
         }
     }

@@ -4,14 +4,17 @@
 mod it {
     mod asked;
     mod audit;
+    mod by_name;
     mod calls;
     mod cards;
     mod discovery;
     mod failures;
+    mod gateways;
     mod grants;
     mod hostile;
     mod invites;
     mod local_api;
+    mod names;
     mod policy;
     mod secrets;
     mod strangers;

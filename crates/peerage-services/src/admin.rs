@@ -4,6 +4,7 @@
 mod audit;
 mod blocks;
 mod grants;
+mod names;
 mod network;
 mod policy;
 mod sharing;
@@ -93,6 +94,7 @@ pub fn routes(local: Local) -> Router {
         .routes(routes!(sharing::invite))
         .routes(routes!(sharing::join))
         .routes(routes!(sharing::trust, sharing::untrust))
+        .routes(routes!(names::resolve))
         .routes(routes!(grants::list, grants::give))
         .routes(routes!(grants::revoke))
         .routes(routes!(policy::show, policy::set))

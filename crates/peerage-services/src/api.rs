@@ -6,6 +6,7 @@
 mod audit;
 mod blocks;
 mod limits;
+mod names;
 mod policy;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use utoipa::ToSchema;
 pub use audit::{AuditEntry, AuditVerdict, DEFAULT_AUDIT_LIMIT};
 pub use blocks::{BlockRequest, BlockView};
 pub use limits::{InUse, LimitsView, PeerLimitsView, RefusedView};
+pub use names::{ResolveStep, ResolveView, ResolvedPeer};
 pub use policy::{PolicyAnswer, PolicyQuestion, PolicyRequest, PolicyStep, PolicyView};
 
 /// How long a tool call may take when the caller does not say, in seconds.

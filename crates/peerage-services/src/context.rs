@@ -4,10 +4,9 @@ use std::{sync::Arc, time::Instant};
 
 use axum::{Router, body::Body};
 use http::{Request, Response};
+use hyper::upgrade::OnUpgrade;
 use peerage_core::{
     Identity, Multiaddr, PeerId,
-    did::Did,
-    peer_book::Relation,
     problem::Problem,
     reach::{is_link_local, is_loopback},
 };
@@ -18,6 +17,7 @@ use crate::{
     audit::{self, Audit},
     card::Introductions,
     members::Members,
+    names::Names,
     policy::Policy,
     secrets::Secrets,
     shares::Shares,
@@ -58,6 +58,8 @@ pub struct Parts {
     pub members: Members,
     /// Who may do what.
     pub policy: Policy,
+    /// What is remembered of names.
+    pub names: Names,
     /// What is shared.
     pub shares: Shares,
     /// What was refused, what has changed and, where asked, what was called.
@@ -101,8 +103,9 @@ impl Context {
         peer: PeerId,
         request: Request<Body>,
     ) -> Result<Response<Body>, Problem> {
-        let (request, cut_off) = self.secrets.request(peer, request).await?.split();
+        // First, for it reads nothing of the request: whoever cannot be reached has cost the caller no body.
         self.introductions.ensure(self, peer).await?;
+        let (request, cut_off) = self.secrets.request(peer, request).await?.split();
         let (begun, method) = (Instant::now(), request.method().clone());
         let path = self
             .audit
@@ -153,91 +156,40 @@ impl Context {
         addresses.sort_by_key(|address| address.to_string().len());
         addresses
     }
-
-    /// Which peer a person means by `text`: a PeerId, a DID, a name that a peer has proved to bear, the
-    /// name on a card, or a part of a PeerId of at least six characters that only one has. Members come
-    /// before trusted peers and those before strangers, so that a stranger cannot take a member's name.
-    ///
-    /// # Errors
-    ///
-    /// `no_such_peer`, or `ambiguous_peer` with the candidates.
-    pub fn resolve(&self, text: &str) -> Result<PeerId, Problem> {
-        if let Ok(peer) = text.parse::<PeerId>() {
-            return Ok(peer);
-        }
-        if let Ok(did) = text.parse::<Did>() {
-            return Ok(did.peer_id());
-        }
-        if let Some(peer) = text
-            .parse()
-            .ok()
-            .and_then(|name| self.members.pinned(&name))
-        {
-            return Ok(peer);
-        }
-        // Own names are verified each time, which takes longer than the whole call: only for what is one.
-        let is_own_name = || {
-            let names = self.members.own_names();
-            names.iter().any(|name| name.as_str() == text)
-        };
-        if text == "self" || text == self.facts.name || (text.contains('/') && is_own_name()) {
-            return Ok(self.me());
-        }
-        let mut found: Vec<(Relation, PeerId)> = self.mesh.book().read(|book| {
-            book.iter()
-                .filter(|(peer, record)| {
-                    let card = record.card.as_ref();
-                    card.is_some_and(|card| card.name() == text) || is_part_of(text, peer)
-                })
-                .map(|(peer, record)| (record.relation, *peer))
-                .collect()
-        });
-        let known: Vec<PeerId> = self
-            .mesh
-            .book()
-            .read(|b| b.iter().map(|(p, _)| *p).collect());
-        for peer in known {
-            let names = self.members.names_of(&peer);
-            let named = names.iter().any(|n| n.as_str() == text || n.last() == text);
-            if named && !found.iter().any(|(_, p)| *p == peer) {
-                found.push((self.members.relation(&peer), peer));
-            }
-        }
-        choose(text, found)
-    }
-}
-
-fn is_part_of(text: &str, peer: &PeerId) -> bool {
-    let id = peer.to_base58();
-    text.len() >= 6 && (id.starts_with(text) || id.ends_with(text)) && text.len() < id.len()
-}
-
-fn choose(text: &str, mut found: Vec<(Relation, PeerId)>) -> Result<PeerId, Problem> {
-    found.sort();
-    let Some((best, peer)) = found.last().copied() else {
-        let text = format!("no peer called `{text}` is known");
-        return Err(Problem::new(404, "no_such_peer", text)
-            .hint("peerage peers lists those that are; a PeerId always works"));
-    };
-    let equals: Vec<_> = found
-        .iter()
-        .filter(|(relation, _)| *relation == best)
-        .collect();
-    if equals.len() > 1 {
-        let ids: Vec<_> = equals.iter().map(|(_, peer)| peer.to_base58()).collect();
-        let text = format!("`{text}` may be any of {}", ids.join(", "));
-        return Err(Problem::new(409, "ambiguous_peer", text).hint("use the PeerId"));
-    }
-    Ok(peer)
 }
 
 /// Asks a router of this node, as a program on this machine would.
-pub async fn ask(router: &Router, mut request: Request<Body>) -> Response<Body> {
-    request.extensions_mut().insert(Origin::Local);
+pub async fn ask(router: &Router, request: Request<Body>) -> Response<Body> {
+    ask_as(router, Origin::Local, request).await
+}
+
+/// Asks a router of this node on behalf of `origin`.
+pub async fn ask_as(router: &Router, origin: Origin, mut request: Request<Body>) -> Response<Body> {
+    // What another router has left there is not meant for this one, such as the parts of its path.
+    let extensions = request.extensions_mut();
+    let upgrade = extensions.remove::<OnUpgrade>();
+    extensions.clear();
+    extensions.insert(origin);
+    upgrade.map(|upgrade| extensions.insert(upgrade));
     match router.clone().oneshot(request).await {
         Ok(response) => response,
         Err(never) => match never {},
     }
+}
+
+/// The code of the problem that a call was sent and no answer came.
+const CONNECTION_LOST: &str = "connection_lost";
+
+/// Whether a call was not made because the peer could not be reached, or has no room: another one may be called instead.
+#[must_use]
+pub fn is_away(problem: &Problem) -> bool {
+    matches!(problem.status, 502 | 503) && !may_have_been_sent(problem)
+}
+
+/// Whether a call that brought no answer, but this problem, may have been executed all the same.
+#[must_use]
+pub fn may_have_been_sent(problem: &Problem) -> bool {
+    problem.code == CONNECTION_LOST
 }
 
 fn unanswered(error: CallError) -> Problem {
@@ -252,7 +204,7 @@ fn unanswered(error: CallError) -> Problem {
             source => Problem::new(502, "no_stream", format!("{text}: {source}"))
                 .hint("does it run Peerage, or another libp2p program that serves /http/1.1?"),
         },
-        CallError::Lost { .. } => Problem::new(502, "connection_lost", text)
+        CallError::Lost { .. } => Problem::new(502, CONNECTION_LOST, text)
             .hint("find out whether it was executed before you repeat it"),
         CallError::Stopping => Problem::new(503, "stopping", text),
         other => Problem::new(502, "unreachable", other.to_string()),

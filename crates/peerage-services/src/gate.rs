@@ -31,6 +31,7 @@ use crate::{
     limit::hold_back,
     mcp::MCP_PREFIX,
     members::unix_now,
+    names::{FORWARD_PATH, NAMES_PATH},
     policy::{Asked, Over, Pass, Refused, Subject},
     shares::Share,
     trust::{GRANTS_PATH, JOIN_PATH, RENEWALS_PATH, REVOCATIONS_PATH},
@@ -145,8 +146,12 @@ async fn pass(ctx: &Context, peer: PeerId, request: Request) -> Result<Passed, R
     if [CARD_PATH, TELL_PATH, JOIN_PATH].contains(&path) {
         return Ok(Passed::freely(request));
     }
-    // What these carry proves itself; only members have a reason to.
-    if [GRANTS_PATH, RENEWALS_PATH, REVOCATIONS_PATH].contains(&path) {
+    // What these carry proves itself; only members have a reason to, to ask for names, and to bring
+    // calls of others, whose signers are decided on in turn.
+    if [GRANTS_PATH, RENEWALS_PATH, REVOCATIONS_PATH].contains(&path)
+        || path.starts_with(NAMES_PATH)
+        || path.starts_with(FORWARD_PATH)
+    {
         decide(ctx, peer, &Audience::Mesh)?;
         return Ok(Passed::freely(request));
     }

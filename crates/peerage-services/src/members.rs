@@ -3,6 +3,7 @@
 
 mod held;
 mod issued;
+mod names;
 mod revoked;
 
 use std::{
@@ -68,6 +69,8 @@ struct Inner {
     revoked: watch::Sender<u64>,
     /// Counts up whenever something of what is known may have changed.
     version: AtomicU64,
+    /// Counts up when this node or a peer may bear another name than before.
+    renamed: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -193,6 +196,7 @@ impl Members {
             more: Notify::new(),
             revoked: watch::Sender::new(0),
             version: AtomicU64::new(0),
+            renamed: watch::Sender::new(0),
         }));
         members.renew_own()?;
         Ok(members)
@@ -257,6 +261,7 @@ impl Members {
             known.shown.insert(peer, grants);
         }
         drop(known);
+        self.renamed();
         self.relate(peer);
         refused
     }

@@ -1,5 +1,7 @@
 //! Every tool this node may call, its own and its peers', and how to call one.
 
+mod origin;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -10,6 +12,7 @@ use axum::{Router, body::Body};
 use http::{Request, Response};
 use peerage_core::{
     PeerId,
+    address::Address,
     peer_book::{PeerEvent, Relation},
     problem::Problem,
 };
@@ -25,6 +28,7 @@ use crate::{
         aggregate::{ServerEntry, ToolCall, ToolSource},
         client::{CallOptions, HttpCall, McpClient, ProgressSink, ToolCallError},
     },
+    names,
 };
 
 /// Clients that are kept; past it the cache is emptied, and sessions begin anew.
@@ -37,8 +41,17 @@ pub struct Tools(Arc<Inner>);
 struct Inner {
     ctx: Context,
     own: Router,
-    clients: Mutex<HashMap<(PeerId, String), McpClient>>,
+    clients: Mutex<HashMap<(Target, String), McpClient>>,
     changes: watch::Sender<u64>,
+}
+
+/// Whose servers are called.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Target {
+    /// A peer's, or this node's own.
+    Peer(PeerId),
+    /// Those of whoever bears a name, through its gateway.
+    Name(Address),
 }
 
 impl std::fmt::Debug for Tools {
@@ -61,7 +74,7 @@ impl Tools {
         tools
     }
 
-    /// Calls a tool with a deadline and all other options.
+    /// Calls a tool with a deadline and all other options. What a peer answers says so in its `_meta`.
     ///
     /// # Errors
     ///
@@ -72,8 +85,39 @@ impl Tools {
         mut options: CallOptions,
     ) -> Result<Value, ToolCallError> {
         options.repeats_arguments |= self.repeats_arguments(&call);
-        let client = self.client(call.peer, &call.server);
-        client.call_tool(&call.tool, call.arguments, options).await
+        let client = self.client(Target::Peer(call.peer), &call.server);
+        let mut result = client
+            .call_tool(&call.tool, call.arguments, options)
+            .await?;
+        if call.peer != self.0.ctx.me() {
+            let origin = origin::of_peer(&self.0.ctx, call.peer, &call.server);
+            origin::mark(&mut result, origin);
+        }
+        Ok(result)
+    }
+
+    /// Calls a tool of whoever bears a name that is behind a gateway, which is the call's peer.
+    ///
+    /// # Errors
+    ///
+    /// As [`Tools::call_with`].
+    pub async fn call_behind(
+        &self,
+        name: Address,
+        call: ToolCall,
+        options: CallOptions,
+    ) -> Result<Value, ToolCallError> {
+        let client = self.client(Target::Name(name.clone()), &call.server);
+        let mut result = client
+            .call_tool(&call.tool, call.arguments, options)
+            .await?;
+        origin::mark(&mut result, origin::behind(&name, call.peer, &call.server));
+        Ok(result)
+    }
+
+    /// Says in the result of a call by which name its peer was called, which that peer has proved.
+    pub fn called_by(result: &mut Value, name: &Address) {
+        origin::called_by(result, name);
     }
 
     /// The tools of one server, asked for now.
@@ -82,7 +126,7 @@ impl Tools {
     ///
     /// As [`Tools::call_with`].
     pub async fn list(&self, peer: PeerId, server: &str) -> Result<Vec<Value>, ToolCallError> {
-        self.client(peer, server).list_tools().await
+        self.client(Target::Peer(peer), server).list_tools().await
     }
 
     /// Whether the tool wants arguments repeated in headers, as far as it is known.
@@ -109,7 +153,7 @@ impl Tools {
         })
     }
 
-    fn client(&self, peer: PeerId, server: &str) -> McpClient {
+    fn client(&self, target: Target, server: &str) -> McpClient {
         let mut clients = self
             .0
             .clients
@@ -118,12 +162,12 @@ impl Tools {
         if clients.len() >= MAX_CLIENTS {
             clients.clear();
         }
-        let key = (peer, server.to_owned());
+        let key = (target.clone(), server.to_owned());
         let make = || {
-            let http = Arc::new(ToPeer {
+            let http = Arc::new(Way {
                 ctx: self.0.ctx.clone(),
                 own: self.0.own.clone(),
-                peer,
+                target,
             });
             McpClient::new(http, format!("{MCP_PREFIX}{server}"), &self.0.ctx.tasks)
         };
@@ -181,6 +225,7 @@ impl ToolSource for Tools {
                 server: share.name.clone(),
                 description: String::new(),
                 tools: share.tools(),
+                remote: false,
                 reachable: true,
             })
             .collect();
@@ -198,6 +243,7 @@ impl ToolSource for Tools {
                     server: server.name.clone(),
                     description: server.description.clone(),
                     tools: server.tools.iter().cloned().map(Value::Object).collect(),
+                    remote: true,
                     reachable: record.link.is_some(),
                 }));
             }
@@ -225,19 +271,23 @@ impl ToolSource for Tools {
 }
 
 /// Reaches one peer's routes, or this node's own.
-struct ToPeer {
+struct Way {
     ctx: Context,
     own: Router,
-    peer: PeerId,
+    target: Target,
 }
 
 #[async_trait]
-impl HttpCall for ToPeer {
+impl HttpCall for Way {
     async fn call(&self, request: Request<Body>) -> Result<Response<Body>, Problem> {
-        if self.peer == self.ctx.me() {
-            Ok(ask(&self.own, request).await)
-        } else {
-            self.ctx.call(self.peer, request).await
+        match &self.target {
+            Target::Peer(peer) if *peer == self.ctx.me() => Ok(ask(&self.own, request).await),
+            Target::Peer(peer) => self.ctx.call(*peer, request).await,
+            Target::Name(name) => {
+                let meant = names::of(&self.ctx, name.clone()).await?;
+                let (_, response) = names::call(&self.ctx, &self.own, meant, request).await?;
+                Ok(response)
+            }
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{future::Future, net::SocketAddr, path::PathBuf};
 use peerage_core::{Multiaddr, problem::Problem};
 use peerage_mesh::{Limits, Transports};
 use peerage_services::{
-    api::ShareRequest, audit::AuditSettings, mcp::functions::FunctionServer,
+    api::ShareRequest, audit::AuditSettings, mcp::functions::FunctionServer, names::Gateways,
     secrets::SecretsSettings,
 };
 use schemars::JsonSchema;
@@ -72,6 +72,13 @@ impl Builder {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.config.limits.peers = limits;
+        self
+    }
+
+    /// Which names are reached through a gateway, and for which this node is one. Default: none.
+    #[must_use]
+    pub fn gateways(mut self, gateways: Gateways) -> Self {
+        self.config.gateways = gateways;
         self
     }
 

@@ -27,6 +27,7 @@ mod peers;
 mod ping;
 mod policy;
 mod progress;
+mod resolve;
 mod share;
 mod signal;
 mod status;
@@ -136,6 +137,8 @@ enum Command {
     Audit(audit::Args),
     /// Measure the round trip to a peer
     Ping(ping::Args),
+    /// Show who is meant by a name, and how that was found
+    Resolve(resolve::Args),
     /// Speak MCP on standard input and output: every tool this node may call
     Mcp,
     /// Serve the built-in MCP server on standard input and output
@@ -253,6 +256,7 @@ async fn run(global: &Global, command: Command) -> Result<(), Failure> {
         Command::Untrust(args) => Box::pin(trust::untrust(context, args)),
         Command::Audit(args) => Box::pin(audit::run(context, args)),
         Command::Ping(args) => Box::pin(ping::run(context, args)),
+        Command::Resolve(args) => Box::pin(resolve::run(context, args)),
         Command::Mcp => Box::pin(mcp::run(context)),
         Command::Toolbox => Box::pin(toolbox::run()),
         Command::Config(args) => return config::run(context, &args),

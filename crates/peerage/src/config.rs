@@ -11,9 +11,12 @@
 //! | `policy` | `policy.toml` beside this file, if it is there | the file with the rules who may do what |
 //! | `[pins]` | empty | the one key that an `o://` name or an IP address may have: `"o://acme/bot" = "12D3…"` |
 //! | `[[peers]] address` | none | multiaddrs of peers to dial without discovery |
+//! | `[[gateways]] prefix`, `via` | none | names that are reached through another one: `o://acme/partners` via `o://acme/gate` |
+//! | `[[forwards]] prefix`, `allow` | none | names that this node forwards calls for, and for whom |
 //! | `[shares.NAME]` | none | MCP servers to share: `command` or `url`, `args`, `env`, `cwd`, `allow` |
 //! | `[mcp] pinned` | none | tools that are listed even when there are too many to list |
 //! | `[mcp] all_tools` | `false` | list every tool, however many there are |
+//! | `[mcp] not_after_remote` | none | tools that are closed to sessions that have read text of other machines |
 //! | `[limits] request_timeout` | `60s` | deadline of a call, extended while progress flows |
 //! | `[limits] session_idle` | `15m` | when the child of an idle MCP session is ended |
 //! | `[limits] bytes_in_flight` | an eighth of the memory, at least `128MiB` | bytes of peers' calls that the node holds, in all |
@@ -41,6 +44,7 @@
 mod audit;
 mod duration;
 mod file;
+mod gateways;
 mod guard;
 mod identity;
 mod layer;
@@ -59,13 +63,15 @@ use std::{
 
 use peerage_core::{Multiaddr, address::Address, problem::Problem};
 use peerage_services::{
-    api::ShareRequest, audit::AuditSettings, policy::PolicyFile, secrets::SecretsSettings,
+    api::ShareRequest, audit::AuditSettings, names::Gateways, policy::PolicyFile,
+    secrets::SecretsSettings,
 };
 use serde_json::Value;
 
 pub use self::{
     audit::AuditLayer,
     duration::{DurationError, format_duration, parse_duration},
+    gateways::{ForwardsEntry, GatewayEntry},
     guard::GuardLayer,
     identity::{IdentitySource, Phrase, SeedFileError, read_seed},
     layer::{Environment, Layer, McpLayer, PeerEntry, ShareEntry},
@@ -110,6 +116,8 @@ pub struct Config {
     pub metadata: BTreeMap<String, Value>,
     /// MCP servers to share, in order of their names.
     pub shares: Vec<ShareRequest>,
+    /// Which names are reached through a gateway, and for which this node is one.
+    pub gateways: Gateways,
     /// How the aggregated MCP server lists tools.
     pub mcp: McpConfig,
     /// How long things may take, and what peers may use.
@@ -133,6 +141,8 @@ pub struct McpConfig {
     pub pinned: Vec<String>,
     /// List every tool, however many there are.
     pub all_tools: bool,
+    /// Tools that are closed to sessions that have read text of other machines.
+    pub not_after_remote: Vec<String>,
 }
 
 /// Why a configuration cannot be used.
@@ -214,6 +224,7 @@ impl Config {
             description: None,
             metadata: BTreeMap::new(),
             shares: Vec::new(),
+            gateways: Gateways::default(),
             mcp: McpConfig::default(),
             limits: Limits::default(),
             secrets: SecretsSettings::default(),
@@ -278,8 +289,7 @@ impl Config {
         slots.put("policy", policy, &mut self.policy);
         slots.put("pins", layer.pins, &mut self.pins);
         let mcp = layer.mcp.unwrap_or_default();
-        slots.put("mcp.pinned", mcp.pinned, &mut self.mcp.pinned);
-        slots.put("mcp.all_tools", mcp.all_tools, &mut self.mcp.all_tools);
+        self.mcp.apply(mcp, &mut slots);
         self.limits
             .apply(layer.limits.unwrap_or_default(), &mut slots);
         let guard = layer.guard.unwrap_or_default();
@@ -294,6 +304,12 @@ impl Config {
                 self.peers.push(peer.address);
             }
         }
+        gateways::apply(
+            layer.gateways,
+            layer.forwards,
+            &mut self.gateways,
+            &mut slots,
+        )?;
         for (name, entry) in layer.shares {
             let key = format!("shares.{name}");
             let from = origin(&key);
@@ -352,7 +368,11 @@ impl Config {
             self.setting("peers", text(&self.peers)),
             self.setting("mcp.pinned", self.mcp.pinned.clone()),
             self.setting("mcp.all_tools", self.mcp.all_tools),
+            self.setting("mcp.not_after_remote", self.mcp.not_after_remote.clone()),
         ];
+        settings.extend(gateways::settings(&self.gateways, |key, value| {
+            self.setting(key, value)
+        }));
         settings.extend(self.limits.settings(|key, value| self.setting(key, value)));
         settings.extend(guard::settings(&self.secrets, |key, value| {
             self.setting(key, value)
@@ -376,6 +396,15 @@ impl Config {
     }
 }
 
+impl McpConfig {
+    fn apply(&mut self, layer: McpLayer, slots: &mut Slots<'_>) {
+        slots.put("mcp.pinned", layer.pinned, &mut self.pinned);
+        slots.put("mcp.all_tools", layer.all_tools, &mut self.all_tools);
+        let closed = &mut self.not_after_remote;
+        slots.put("mcp.not_after_remote", layer.not_after_remote, closed);
+    }
+}
+
 /// Fills values and remembers where each came from.
 struct Slots<'a> {
     origins: &'a mut BTreeMap<String, Origin>,
@@ -383,6 +412,11 @@ struct Slots<'a> {
 }
 
 impl Slots<'_> {
+    /// Remembers where a key came from whose values add up.
+    fn note(&mut self, key: &str) {
+        self.origins.insert(key.to_owned(), (self.origin)(key));
+    }
+
     fn put<T>(&mut self, key: &str, value: Option<T>, slot: &mut T) {
         if let Some(value) = value {
             *slot = value;

@@ -16,7 +16,7 @@ use peerage_services::{
         functions::FunctionServer,
     },
     members::{self, Members},
-    peers,
+    names, peers,
     policy::{self, Policy, PolicyParts},
     presence, proxy,
     secrets::Secrets,
@@ -85,8 +85,7 @@ impl Node {
         let book = ctx.mesh.book().clone();
         let mdns = discovery::mdns(&ctx, &config);
         share(&ctx, &config, extras.functions)?;
-        let routes = card::routes().merge(mcp::routes()).merge(trust::routes());
-        let public = layers::public(routes, &ctx);
+        let public = public(&ctx);
 
         let tools = Tools::new(&ctx, public.clone());
         let aggregate = aggregate(&tools, &config, &tasks);
@@ -125,6 +124,7 @@ impl Node {
         doors.spawn_graceful("socket", listeners::unix(unix, routes, stop));
         tasks.spawn("cards", card::run(ctx.clone()));
         tasks.spawn("members", members::run(ctx.members.clone()));
+        tasks.spawn("names", names::run(ctx.clone()));
         tasks.spawn("grants", trust::run(ctx.clone()));
         tasks.spawn("book", peers::run(ctx.store.clone(), book.clone()));
         tasks.spawn("policy", policy::run(ctx.clone()));
@@ -294,6 +294,7 @@ async fn context(
         introductions: Introductions::default(),
         secrets: Secrets::new(config.secrets.clone(), &members, &audit),
         audit,
+        names: names::Names::new(config.gateways.clone()),
         identity,
         mesh,
         members,
@@ -302,6 +303,16 @@ async fn context(
         tasks: tasks.clone(),
     });
     Ok((ctx, inbound))
+}
+
+/// What peers may ask for. Calls that gateways bring are answered by the same routes.
+fn public(ctx: &Context) -> axum::Router {
+    let routes = card::routes()
+        .merge(mcp::routes())
+        .merge(names::routes())
+        .merge(trust::routes());
+    let own = layers::public(routes.clone(), ctx);
+    layers::public(routes.merge(names::forward_routes(own)), ctx)
 }
 
 fn serve(tasks: &Tasks, inbound: Inbound, public: axum::Router) {
@@ -335,6 +346,7 @@ fn aggregate(tools: &Tools, config: &Config, tasks: &Tasks) -> Aggregate {
     let wishes = AggregateConfig {
         all_tools: config.mcp.all_tools,
         pinned: config.mcp.pinned.clone(),
+        not_after_remote: config.mcp.not_after_remote.clone(),
     };
     Aggregate::new(Arc::new(tools.clone()), wishes, tasks)
 }

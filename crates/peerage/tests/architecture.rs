@@ -14,9 +14,9 @@ const FLOORS: [&str; 4] = [
     "peerage",
 ];
 /// What answers requests: a module of `peerage-services` each. None names another.
-const SERVICES: [&str; 5] = ["admin", "card", "mcp", "proxy", "trust"];
+const SERVICES: [&str; 6] = ["admin", "card", "mcp", "names", "proxy", "trust"];
 /// Who names a service all the same, and why. An entry that is no longer true fails, too.
-const NAMES_A_SERVICE: [(&str, &str, &str); 9] = [
+const NAMES_A_SERVICE: [(&str, &str, &str); 14] = [
     (
         "admin",
         "mcp",
@@ -24,19 +24,32 @@ const NAMES_A_SERVICE: [(&str, &str, &str); 9] = [
     ),
     (
         "admin",
+        "names",
+        "the local API takes names wherever it takes peers",
+    ),
+    (
+        "admin",
         "trust",
         "the local API makes and redeems invitations",
     ),
     ("context", "card", "a call begins with an introduction"),
+    ("context", "names", "what is remembered of names"),
     ("gate", "card", "the paths that are open to strangers"),
     (
         "gate",
         "mcp",
         "the path below which each server has an audience",
     ),
+    (
+        "gate",
+        "names",
+        "the path below which members ask for names",
+    ),
     ("gate", "trust", "the paths that are open to strangers"),
     ("secrets", "mcp", "the path below which shares answer"),
+    ("proxy", "names", "a path begins with whom it means"),
     ("shares", "mcp", "what is shared is an MCP server"),
+    ("tools", "names", "a name may be behind a gateway"),
     ("tools", "mcp", "tools are those of MCP servers"),
 ];
 /// Lines of code in a file, at the most; blank lines, comments and tests apart.

@@ -8,7 +8,7 @@ use super::{
     Claims, Grant, GrantError, MAX_CHAIN_BYTES, MAX_LINKS,
     link::{Link, check_form},
 };
-use crate::{did::Did, identity::Identity};
+use crate::{address::Address, did::Did, identity::Identity};
 
 /// What separates the links in the text form; it occurs in no link and is allowed in an HTTP header.
 const SEPARATOR: char = '~';
@@ -127,6 +127,14 @@ impl Chain {
     /// When the last link cannot be read.
     pub fn subject(&self) -> Result<Did, GrantError> {
         Ok(self.last()?.payload.sub)
+    }
+
+    /// The name that the chain gives, **unverified**.
+    ///
+    /// # Errors
+    /// When the last link cannot be read.
+    pub fn path(&self) -> Result<Address, GrantError> {
+        Ok(self.last()?.payload.path)
     }
 
     /// The key that has given the last link, **unverified**: the root for a chain of one link.

@@ -49,6 +49,14 @@ async fn nothing_of_a_result_is_lost_on_the_way() {
     let script = Script::new(&lab.folder().join("script"), &answer.to_string());
     let (a, b) = two(&lab, &script).await;
     let got = a.call("b/child/run", json!({})).await.unwrap();
+    // What is added says where it comes from, and nothing else is.
+    let mut answer = answer;
+    answer["_meta"]["dev.peerage/origin"] = json!({
+        "peer": b.peer_id().to_base58(),
+        "did": b.status().did,
+        "name": b.context().members.own_names()[0].to_string(),
+        "server": "child",
+    });
     assert_eq!(got, answer);
     let request = json!({ "peer": "b", "server": "child", "tool": "run" }).to_string();
     let api = LocalApi::of(&a);

@@ -20,12 +20,12 @@ use serde_json::json;
 use super::strangers::{ready, sees, share};
 
 /// A name below the mesh of a node.
-fn below(node: &Node, path: &str) -> Address {
+pub(crate) fn below(node: &Node, path: &str) -> Address {
     let (mesh, _) = node.context().members.own_mesh().unwrap();
     format!("{mesh}/{path}").parse().unwrap()
 }
 
-fn gift(to: &Node, path: Address, rights: &[&str], seconds: u64) -> Gift {
+pub(crate) fn gift(to: &Node, path: Address, rights: &[&str], seconds: u64) -> Gift {
     Gift {
         subject: Did::from_peer_id(&to.peer_id()).unwrap(),
         path,
@@ -34,17 +34,17 @@ fn gift(to: &Node, path: Address, rights: &[&str], seconds: u64) -> Gift {
     }
 }
 
-async fn give(by: &Node, gift: Gift) -> Result<Given, Problem> {
+pub(crate) async fn give(by: &Node, gift: Gift) -> Result<Given, Problem> {
     trust::give(by.context(), &gift).await
 }
 
-async fn revoke(by: &Node, grant: &Grant) {
+pub(crate) async fn revoke(by: &Node, grant: &Grant) {
     let id = *grant.ids.last().unwrap();
     trust::revoke(by.context(), id).await.unwrap();
 }
 
 /// The home of the mesh, and members of it that know each other.
-async fn mesh<const N: usize>(lab: &Lab, names: [&str; N]) -> (Node, [Node; N]) {
+pub(crate) async fn mesh<const N: usize>(lab: &Lab, names: [&str; N]) -> (Node, [Node; N]) {
     let home = lab.place("home");
     let root = home.start().await;
     let members = join_all(names.map(|name| {
@@ -62,7 +62,7 @@ async fn mesh<const N: usize>(lab: &Lab, names: [&str; N]) -> (Node, [Node; N]) 
     (root, members)
 }
 
-async fn stop(nodes: impl IntoIterator<Item = Node>) {
+pub(crate) async fn stop(nodes: impl IntoIterator<Item = Node>) {
     join_all(nodes.into_iter().map(Node::stop)).await;
 }
 

@@ -67,7 +67,7 @@ async fn only_who_has_the_token_and_is_no_foreign_page_comes_in() {
 }
 
 /// What is asked, and the status of the answer.
-const BAD: [(Method, &str, &str, u16); 44] = [
+const BAD: [(Method, &str, &str, u16); 49] = [
     (Method::GET, "/api/v1/audit?who=nobody", "", 404),
     (Method::GET, "/api/v1/audit?verdict=guilty", "", 400),
     (Method::GET, "/api/v1/audit?until=1", "", 400),
@@ -182,6 +182,16 @@ const BAD: [(Method, &str, &str, u16); 44] = [
     (Method::DELETE, "/api/v1/trust/nobody", "", 404),
     (Method::DELETE, "/api/v1/shares/nothing", "", 404),
     (Method::GET, "/api/v1/peers/nobody", "", 404),
+    (Method::GET, "/api/v1/resolve/nobody", "", 404),
+    (
+        Method::GET,
+        "/api/v1/resolve/o:%2F%2Fnobody%2Fat%2Fall",
+        "",
+        404,
+    ),
+    (Method::GET, "/api/v1/resolve/o:%2F%2FNobody", "", 400),
+    (Method::GET, "/api/v1/resolve/..%2F..%2F..%2Fx", "", 404),
+    (Method::GET, "/api/v1/names/acme/sales", "", 400),
     (Method::GET, "/api/v1/peers/nobody/card", "", 404),
     (Method::GET, "/peers/nobody/mcp/x", "", 404),
     (Method::GET, "/api/v1/nothing", "", 404),
@@ -232,7 +242,7 @@ async fn bad_input_is_a_problem_that_says_what_was_wrong() {
 }
 
 /// The routes that clients rely on; the document must name each, and nothing that is not there.
-const ROUTES: [(&str, &str); 26] = [
+const ROUTES: [(&str, &str); 27] = [
     ("get", "/api/v1/audit"),
     ("get", "/api/v1/node"),
     ("get", "/api/v1/peers"),
@@ -245,6 +255,7 @@ const ROUTES: [(&str, &str); 26] = [
     ("delete", "/api/v1/shares/{name}"),
     ("post", "/api/v1/invites"),
     ("post", "/api/v1/join"),
+    ("get", "/api/v1/resolve/{name}"),
     ("get", "/api/v1/grants"),
     ("post", "/api/v1/grants"),
     ("delete", "/api/v1/grants/{id}"),

@@ -76,7 +76,8 @@ impl Inbound {
                     .timer(TokioTimer::new())
                     .header_read_timeout(HEAD_TIMEOUT)
                     .max_header_size(MAX_HEAD)
-                    .serve_connection(TokioIo::new(stream.compat()), answer);
+                    .serve_connection(TokioIo::new(stream.compat()), answer)
+                    .with_upgrades();
                 let waker = InnerWaker::new();
                 let served = poll_fn(|cx| waker.poll(cx, |cx| Pin::new(&mut connection).poll(cx)));
                 if let Err(error) = served.await {

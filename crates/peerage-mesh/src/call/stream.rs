@@ -1,6 +1,7 @@
 //! One stream that carries one call after the other.
 
 use std::{
+    fmt,
     future::{Future, poll_fn},
     pin::{Pin, pin},
     time::Duration,
@@ -11,12 +12,12 @@ use hyper::{
     body::Incoming,
     client::conn::{
         TrySendError,
-        http1::{self, Connection, SendRequest},
+        http1::{self, SendRequest},
     },
 };
 use hyper_util::rt::TokioIo;
 use tokio::time::timeout;
-use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt};
+use tokio_util::compat::FuturesAsyncReadCompatExt;
 
 use super::{Body, waker::InnerWaker};
 use crate::{
@@ -29,15 +30,25 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// Bytes of a response's head, at the most.
 const MAX_HEAD: usize = 64 * 1024;
 
+/// What drives a stream: hyper's connection, which lets go of the stream when a call takes it over (HTTP upgrade).
+type Driver = Pin<Box<dyn Future<Output = Result<(), hyper::Error>> + Send>>;
+
 /// A stream of calls.
-#[derive(Debug)]
 pub(super) struct CallStream {
     sender: SendRequest<Body>,
     /// Driven by whoever makes a call, which saves handing each call to a task and back; `None` once a
     /// task drives it. Boxed, for it is moved with every call.
-    connection: Option<Box<Connection<TokioIo<Compat<PeerStream>>, Body>>>,
+    connection: Option<Driver>,
     waker: InnerWaker,
     line: Line,
+}
+
+impl fmt::Debug for CallStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CallStream")
+            .field("line", &self.line)
+            .finish_non_exhaustive()
+    }
 }
 
 impl CallStream {
@@ -50,7 +61,7 @@ impl CallStream {
             .await?;
         Ok(Self {
             sender,
-            connection: Some(Box::new(connection)),
+            connection: Some(Box::pin(connection.with_upgrades())),
             waker: InnerWaker::new(),
             line,
         })
@@ -79,7 +90,7 @@ impl CallStream {
         let mut answer = pin!(waker.quietly(|| sender.try_send_request(request)));
         let answer = poll_fn(|cx| {
             waker.poll(cx, |cx| {
-                let driven = connection.as_mut().map(|driven| Pin::new(driven).poll(cx));
+                let driven = connection.as_mut().map(|driven| driven.as_mut().poll(cx));
                 if driven.is_some_and(|driven| driven.is_ready()) {
                     *connection = None;
                 }

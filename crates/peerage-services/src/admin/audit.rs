@@ -21,6 +21,7 @@ use crate::{
     api::{AuditEntry, AuditVerdict, DEFAULT_AUDIT_LIMIT},
     audit::{Filter, line_time, read},
     failure::Answer,
+    names,
 };
 
 /// Lines of one answer, at the most.
@@ -62,7 +63,7 @@ pub(super) async fn audit(
     let audit = &local.ctx.audit;
     let who = match wanted.who.as_deref() {
         Some(text @ ("local" | "many")) => Some(text.to_owned()),
-        Some(peer) => Some(local.ctx.resolve(peer)?.to_base58()),
+        Some(peer) => Some(names::known(&local.ctx, peer)?.to_base58()),
         None => None,
     };
     let since = wanted.since_s.map(|seconds| {

@@ -18,7 +18,7 @@ use crate::{
     context::Context,
     failure::{Answer, Asked},
     members::unix_now,
-    policy,
+    names, policy,
 };
 
 /// The longest time of a block that ends, in seconds.
@@ -100,7 +100,7 @@ pub(super) async fn unblock(
 fn meant(ctx: &Context, text: &str) -> Result<Blocked, Problem> {
     match text.parse() {
         Ok(blocked) => Ok(blocked),
-        Err(_) => ctx.resolve(text).map(Blocked::Key),
+        Err(_) => names::known(ctx, text).map(Blocked::Key),
     }
 }
 

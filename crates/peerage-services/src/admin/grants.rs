@@ -18,7 +18,7 @@ use crate::{
     context::Context,
     failure::{Answer, Asked},
     members::Gift,
-    trust,
+    names, trust,
 };
 
 /// The longest life of a grant, in seconds.
@@ -48,7 +48,7 @@ pub(super) async fn give(
     Asked(request): Asked<GrantRequest>,
 ) -> Answer<(StatusCode, Json<GrantView>)> {
     let ctx = &local.ctx;
-    let gift = gift(ctx, &request)?;
+    let gift = gift(ctx, &request).await?;
     let given = trust::give(ctx, &gift).await?;
     let mut view = grant_view(ctx, &given.grant, &given.chain);
     view.chain = Some(given.chain.to_string());
@@ -69,10 +69,10 @@ pub(super) async fn revoke(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn gift(ctx: &Context, request: &GrantRequest) -> Result<Gift, Problem> {
+async fn gift(ctx: &Context, request: &GrantRequest) -> Result<Gift, Problem> {
     let bad = |text: String| Problem::new(400, "bad_grant", text);
-    let subject =
-        Did::from_peer_id(&ctx.resolve(&request.to)?).map_err(|error| bad(error.to_string()))?;
+    let peer = names::only(ctx, &request.to).await?;
+    let subject = Did::from_peer_id(&peer).map_err(|error| bad(error.to_string()))?;
     let rights = if request.rights.is_empty() {
         Rights::member()
     } else {
@@ -91,10 +91,7 @@ fn gift(ctx: &Context, request: &GrantRequest) -> Result<Gift, Problem> {
 
 /// A name, relative ones where this node is at home: in the mesh of its own root if it has one.
 fn name(ctx: &Context, text: &str) -> Result<Address, Problem> {
-    let mesh = ctx.members.own_mesh();
-    let mut names = ctx.members.own_names();
-    names.sort_by_key(|name| !mesh.as_ref().is_some_and(|(mesh, _)| mesh.covers(name)));
-    let own = names.into_iter().next();
+    let own = ctx.members.own_names_at_home().into_iter().next();
     let name = match own {
         Some(own) => own.resolve(text),
         None => text.parse(),

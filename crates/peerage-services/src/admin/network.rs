@@ -14,6 +14,7 @@ use super::{Local, view};
 use crate::{
     api::{NodeStatus, PeerView, PingRequest, PingView},
     failure::{Answer, Asked},
+    names,
 };
 
 /// Pings that one request may ask for.
@@ -55,7 +56,7 @@ pub(super) async fn peer(
     State(local): State<Local>,
     Path(peer): Path<String>,
 ) -> Answer<Json<PeerView>> {
-    let id = local.ctx.resolve(&peer)?;
+    let id = names::best(&local.ctx, &peer).await?;
     let record = local.ctx.mesh.book().get(&id);
     Ok(Json(match record {
         Some(record) => view::peer(&local.ctx, &id, &record),
@@ -72,7 +73,7 @@ pub(super) async fn ping(
     Asked(request): Asked<PingRequest>,
 ) -> Answer<Json<PingView>> {
     let ctx = &local.ctx;
-    let id = ctx.resolve(&peer)?;
+    let id = names::best(ctx, &peer).await?;
     if id == ctx.me() {
         return Err(Problem::new(400, "self", "that is this node itself").into());
     }
@@ -122,7 +123,7 @@ pub(super) async fn peer_card(
     Path(peer): Path<String>,
 ) -> Answer<CardAnswer> {
     let ctx = &local.ctx;
-    let id = ctx.resolve(&peer)?;
+    let id = names::best(ctx, &peer).await?;
     if id == ctx.me() {
         return card(State(local)).await;
     }

@@ -22,6 +22,7 @@ use crate::{
     failure::{Answer, Asked as Body},
     mcp::MCP_PREFIX,
     members::unix_now,
+    names,
     policy::{Asked, InForce, Subject, refused},
 };
 
@@ -138,7 +139,7 @@ fn supposed(ctx: &Context, text: &str) -> Result<(Caller, String), Problem> {
         }
         _ => {}
     }
-    match (ctx.resolve(text), text.parse::<Address>()) {
+    match (names::known(ctx, text), text.parse::<Address>()) {
         (Ok(peer), _) => {
             let names = ctx.members.names_of(&peer);
             let names: Vec<_> = names.iter().map(ToString::to_string).collect();

@@ -13,7 +13,7 @@ use super::{Local, view};
 use crate::{
     api::{InviteRequest, InviteView, JoinRequest, JoinView, ShareRequest, ShareView, TrustView},
     failure::{Answer, Asked},
-    peers,
+    names, peers,
     shares::ShareSpec,
     trust,
 };
@@ -99,7 +99,7 @@ pub(super) async fn trust(
     State(local): State<Local>,
     Path(peer): Path<String>,
 ) -> Answer<Json<TrustView>> {
-    set_trust(&local, &peer, true)
+    set_trust(&local, &peer, true).await
 }
 
 /// Trusts a peer no longer.
@@ -108,12 +108,12 @@ pub(super) async fn untrust(
     State(local): State<Local>,
     Path(peer): Path<String>,
 ) -> Answer<Json<TrustView>> {
-    set_trust(&local, &peer, false)
+    set_trust(&local, &peer, false).await
 }
 
-fn set_trust(local: &Local, peer: &str, trusted: bool) -> Answer<Json<TrustView>> {
+async fn set_trust(local: &Local, peer: &str, trusted: bool) -> Answer<Json<TrustView>> {
     let ctx = &local.ctx;
-    let id: PeerId = ctx.resolve(peer)?;
+    let id: PeerId = names::only(ctx, peer).await?;
     if id == ctx.me() {
         return Err(Problem::new(400, "self", "that is this node itself").into());
     }

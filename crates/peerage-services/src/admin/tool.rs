@@ -18,12 +18,15 @@ use serde_json::{Value, json};
 use super::Local;
 use crate::{
     api::{CallProgress, CallToolAnswer, CallToolRequest, ToolView},
+    context::is_away,
     failure::{Answer, Asked},
     mcp::{
         aggregate::{ServerEntry, ToolCall, ToolSource},
         client::{CallOptions, Progress, ProgressSink, Progresses, ToolCallError},
         names::{Coordinates, tool_name},
     },
+    names::{self, Failed},
+    tools::Tools,
 };
 
 /// The longest deadline that a caller may set, seconds.
@@ -100,19 +103,47 @@ pub async fn call_by_name(
     request: CallToolRequest,
     progress: Option<ProgressSink>,
 ) -> Result<Value, Problem> {
-    let peer = local.ctx.resolve(&request.peer)?;
-    let call = ToolCall {
+    let meant = names::resolve(&local.ctx, &request.peer).await?;
+    let tools = &local.tools;
+    let call = |peer| ToolCall {
         peer,
-        server: request.server,
-        tool: request.tool,
-        arguments: request.arguments,
+        server: request.server.clone(),
+        tool: request.tool.clone(),
+        arguments: request.arguments.clone(),
     };
-    let options = CallOptions {
+    let options = || CallOptions {
         deadline: Duration::from_secs(request.timeout_s.clamp(1, LONGEST)),
-        progress,
+        progress: progress.clone(),
         ..CallOptions::default()
     };
-    local.tools.call_with(call, options).await.map_err(problem)
+    if let (Some(name), true, [gateway, ..]) = (&meant.name, meant.via.is_some(), &meant.peers[..])
+    {
+        let called = tools.call_behind(name.clone(), call(*gateway), options());
+        return called.await.map_err(problem);
+    }
+    let attempt = |peer| {
+        let (call, options) = (call(peer), options());
+        let sent = options.sent.clone();
+        async move {
+            let called = tools.call_with(call, options).await;
+            called.map_err(|error| Failed {
+                unsent: !sent.get() && is_unanswered(&error),
+                error,
+            })
+        }
+    };
+    let name = meant.name.clone();
+    let called = names::try_each(&local.ctx, meant, attempt).await;
+    let (_, mut result) = called.map_err(problem)?;
+    if let Some(name) = name {
+        Tools::called_by(&mut result, &name);
+    }
+    Ok(result)
+}
+
+/// A refusal is an answer, and the same from each who bears a name.
+fn is_unanswered(error: &ToolCallError) -> bool {
+    matches!(error, ToolCallError::Problem(problem) if is_away(problem))
 }
 
 fn problem(error: ToolCallError) -> Problem {

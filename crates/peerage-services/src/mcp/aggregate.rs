@@ -9,7 +9,7 @@
 //! offered three tools instead, to search, describe and call the others.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -59,6 +59,8 @@ pub struct ServerEntry {
     pub description: String,
     /// Its tools, each the whole MCP tool object. Malformed ones are left out of the list.
     pub tools: Vec<Value>,
+    /// Whether what it says was written on another machine.
+    pub remote: bool,
     /// Whether calls would get there now. The tools of unreachable servers are not listed, but keep
     /// their names, so that a call of one is told why it fails.
     pub reachable: bool,
@@ -109,6 +111,9 @@ pub struct AggregateConfig {
     /// Tools that are listed even when the others are left to search: names in the aggregate or
     /// `peer/server/tool`, with `*` for any characters and `?` for one. Default: none.
     pub pinned: Vec<String>,
+    /// Tools that are closed to sessions that have read what another machine's tools said, in the same words. Clients over HTTP
+    /// that have no session count as one. Default: none.
+    pub not_after_remote: Vec<String>,
 }
 
 /// The aggregated server. Clones are the same server.
@@ -138,6 +143,7 @@ impl Aggregate {
             changes,
             config,
             marker: Marker::new(),
+            read_remote: Arc::default(),
             source,
             tasks: tasks.clone(),
         });
@@ -150,7 +156,7 @@ impl Aggregate {
         let shared = self.shared.clone();
         let marker = shared.marker.clone();
         endpoint::router(
-            move || Handler::new(shared.clone()),
+            move || Handler::new(shared.clone(), Some(shared.read_remote.clone())),
             Hosts::Loopback,
             &self.shared.tasks,
         )
@@ -184,6 +190,8 @@ struct Shared {
     changes: watch::Receiver<u64>,
     config: AggregateConfig,
     marker: Marker,
+    /// Whether a client without a session has read what another machine's tools said.
+    read_remote: Arc<AtomicBool>,
     /// The list, and the change it was built for.
     built: Mutex<(u64, Arc<Listing>)>,
     /// The digest of the list that clients were told of last.

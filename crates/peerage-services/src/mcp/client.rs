@@ -9,7 +9,10 @@
 //! is certain that it reached nobody who could have executed it.
 
 use std::{
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -84,6 +87,8 @@ pub struct CallOptions {
     pub progress: Option<ProgressSink>,
     /// Gives the call up and tells the server so. Default: never.
     pub cancel: CancellationToken,
+    /// Told when the call has left this node, so that it may have been executed. Default: nobody is.
+    pub sent: Sent,
     /// The tool wants arguments repeated in headers, as its server's list says; the list is then asked
     /// for once in each session. Default: no.
     pub repeats_arguments: bool,
@@ -95,8 +100,21 @@ impl Default for CallOptions {
             deadline: DEADLINE,
             progress: None,
             cancel: CancellationToken::new(),
+            sent: Sent::default(),
             repeats_arguments: false,
         }
+    }
+}
+
+/// Whether a call has left this node. Clones are the same one.
+#[derive(Clone, Debug, Default)]
+pub struct Sent(Arc<AtomicBool>);
+
+impl Sent {
+    /// Whether it has, as far as the call has come.
+    #[must_use]
+    pub fn get(&self) -> bool {
+        self.0.load(Ordering::SeqCst)
     }
 }
 
@@ -224,14 +242,15 @@ impl McpClient {
         request: ClientRequest,
         options: &CallOptions,
     ) -> Result<Value, ToolCallError> {
-        match self.attempt(request.clone(), options).await {
-            // The session died under us before the request left.
-            Err(attempt) if !attempt.sent && attempt.stale => Ok(self
-                .attempt(request, options)
-                .await
-                .map_err(|it| it.error)?),
-            answer => answer.map_err(|attempt| attempt.error),
+        let mut answer = self.attempt(request.clone(), options).await;
+        // The session died under us before the request left.
+        if answer.as_ref().is_err_and(|it| !it.sent && it.stale) {
+            answer = self.attempt(request, options).await;
         }
+        answer.map_err(|attempt| {
+            options.sent.0.fetch_or(attempt.sent, Ordering::SeqCst);
+            attempt.error
+        })
     }
 
     async fn attempt(

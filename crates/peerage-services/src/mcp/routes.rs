@@ -11,7 +11,7 @@ use peerage_core::problem::Problem;
 use peerage_mesh::Origin;
 
 use super::MCP_PREFIX;
-use crate::{context::Context, failure::Answer};
+use crate::{context::Context, failure::Answer, hop::Wanted};
 
 /// The public routes.
 pub fn routes() -> Router<Context> {
@@ -37,5 +37,10 @@ async fn serve(
         Origin::Peer(peer) => peer.to_base58(),
         Origin::Local => "local".to_owned(),
     };
-    Ok(share.backend.handle(&caller, request).await)
+    let upgrade = Wanted::of(&request);
+    let response = share.backend.handle(&caller, request).await;
+    Ok(match upgrade {
+        Some(upgrade) => upgrade.join(response, &ctx.tasks),
+        None => response,
+    })
 }

@@ -32,7 +32,7 @@ use peerage_core::problem::Problem;
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use crate::failure::Failure;
+use crate::{failure::Failure, hop::Wanted};
 
 /// How long a connection to the upstream may take to open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -149,7 +149,13 @@ impl HttpUpstream {
         let (mut parts, body) = request.into_parts();
         parts.uri = self.target(parts.uri.query());
         parts.version = http::Version::HTTP_11;
+        let request = Request::from_parts(parts, body);
+        let upgrade = Wanted::of(&request);
+        let (mut parts, body) = request.into_parts();
         strip_hop_by_hop(&mut parts.headers);
+        if let Some(upgrade) = &upgrade {
+            upgrade.ask(&mut parts.headers);
+        }
         // The client sets the upstream's own.
         parts.headers.remove(HOST);
         if let Some(token) = &self.withheld {
@@ -174,6 +180,7 @@ impl HttpUpstream {
             Ok(Ok(response)) => {
                 let (mut parts, body) = response.into_parts();
                 strip_hop_by_hop(&mut parts.headers);
+                // Whoever called joins the connections: see `crate::hop`.
                 Response::from_parts(parts, Body::new(UntilStopped::new(body, &self.stopped)))
             }
             Ok(Err(e)) => {

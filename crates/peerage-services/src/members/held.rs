@@ -107,6 +107,15 @@ impl Members {
         names
     }
 
+    /// The names that this node bears, those in the mesh of its own root first: what a relative name is relative to.
+    #[must_use]
+    pub fn own_names_at_home(&self) -> Vec<Address> {
+        let mesh = self.own_mesh();
+        let mut names = self.own_names();
+        names.sort_by_key(|name| !mesh.as_ref().is_some_and(|(mesh, _)| mesh.covers(name)));
+        names
+    }
+
     /// The proofs that this node shows to peers.
     #[must_use]
     pub fn chains(&self) -> Vec<Chain> {
@@ -170,6 +179,7 @@ impl Members {
             .put(Table::Grants, &root.to_string(), &membership)?;
         known.meshes.insert(root, membership);
         drop(known);
+        self.renamed();
         self.0.more.notify_one();
         // Peers have shown grants of this mesh before, when they meant nothing here.
         let chains = self.read().chains.clone();

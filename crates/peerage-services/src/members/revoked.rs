@@ -99,6 +99,7 @@ impl Members {
         for peer in self.holders_of(said.id) {
             self.relate(peer);
         }
+        self.renamed();
         self.0.revoked.send_modify(|count| *count += 1);
         Ok(true)
     }

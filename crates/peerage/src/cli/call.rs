@@ -34,13 +34,14 @@ const ROUTE: &str = "/api/v1/tools/call";
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
     peerage call workstation/files/list_directory path=/data\n  \
+    peerage call o://acme/sales/assistant/quotes/lookup item=7\n  \
     peerage call workstation/sums/add numbers=1 numbers=2 exact:=true\n  \
     peerage call workstation/sums/add '{\"numbers\": [1, 2]}'\n  \
     echo '{\"text\": \"hi\"}' | peerage call workstation/toolbox/echo -\n\n\
     A value is read as the tool's input schema says; KEY:=JSON gives it as JSON,\n\
     and a key given several times makes a list.")]
 pub(crate) struct Args {
-    /// PEER/SERVER/TOOL as `peerage tools` lists it, or the tool's name in `peerage mcp`
+    /// PEER/SERVER/TOOL as `peerage tools` lists it, where PEER may be a name (o://acme/sales, ../billing), or the tool's name in `peerage mcp`
     #[arg(value_name = "PEER/SERVER/TOOL")]
     tool: String,
     /// Arguments: KEY=VALUE or KEY:=JSON each, or one JSON object, or `-` to read one
@@ -97,10 +98,10 @@ async fn prepare(client: &Client, args: &Args) -> Result<(Target, Map<String, Va
         return Ok((target.clone(), stdin()?));
     }
     let tools: Vec<ToolView> = client.get("/api/v1/tools").await?;
-    let known = tools.iter().find(|tool| match &typed {
-        Ok(target) => target.is(tool),
-        Err(_) => tool.name == args.tool,
-    });
+    let known = match &typed {
+        Ok(target) => target.find(&tools),
+        Err(_) => tools.iter().find(|tool| tool.name == args.tool),
+    };
     let target = match (typed, known) {
         (Ok(target), _) => target,
         (Err(_), Some(tool)) => Target::of(tool),

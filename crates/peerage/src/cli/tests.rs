@@ -68,6 +68,8 @@ fn what_the_issue_shows_can_be_typed() {
         "peerage invite --expires 1h --as ann",
         "peerage join CODE",
         "peerage ping ann --count 3",
+        "peerage resolve o://acme/sales",
+        "peerage resolve ../billing --json",
         "peerage config show --json",
         "peerage completions zsh",
         "peerage mcp",

@@ -14,7 +14,7 @@ const WITHIN: Duration = Duration::from_secs(30);
 /// Which peer
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Its name, PeerId or DID
+    /// Its name, PeerId, DID or o:// name
     peer: String,
 }
 

@@ -85,8 +85,8 @@ impl Args {
                 .map(|share| (share.name.clone(), ShareEntry::from(share)))
                 .collect(),
             mcp: self.all_tools.then_some(McpLayer {
-                pinned: None,
                 all_tools: Some(true),
+                ..McpLayer::default()
             }),
             identity,
             ..Layer::default()

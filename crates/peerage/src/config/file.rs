@@ -32,6 +32,14 @@ const ROOT: &[(&str, Shape)] = &[
     ("pins", Shape::Open),
     ("peers", Shape::List(&[("address", Shape::Value)])),
     (
+        "gateways",
+        Shape::List(&[("prefix", Shape::Value), ("via", Shape::Value)]),
+    ),
+    (
+        "forwards",
+        Shape::List(&[("prefix", Shape::Value), ("allow", Shape::Value)]),
+    ),
+    (
         "shares",
         Shape::Named(&[
             ("command", Shape::Value),
@@ -44,7 +52,11 @@ const ROOT: &[(&str, Shape)] = &[
     ),
     (
         "mcp",
-        Shape::Table(&[("pinned", Shape::Value), ("all_tools", Shape::Value)]),
+        Shape::Table(&[
+            ("pinned", Shape::Value),
+            ("all_tools", Shape::Value),
+            ("not_after_remote", Shape::Value),
+        ]),
     ),
     (
         "limits",

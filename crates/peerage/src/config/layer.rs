@@ -8,8 +8,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{
-    AuditLayer, ConfigError, GuardLayer, IdentitySource, LimitsLayer, Origin, Pins, ShareError,
-    share,
+    AuditLayer, ConfigError, ForwardsEntry, GatewayEntry, GuardLayer, IdentitySource, LimitsLayer,
+    Origin, Pins, ShareError, share,
 };
 
 /// Values that one source of configuration gives.
@@ -36,6 +36,10 @@ pub struct Layer {
     pub peers: Vec<PeerEntry>,
     /// What to share, by name, added to those of other layers.
     pub shares: BTreeMap<String, ShareEntry>,
+    /// Names that are reached through another one, added to those of other layers.
+    pub gateways: Vec<GatewayEntry>,
+    /// Names that this node forwards calls for, added to those of other layers.
+    pub forwards: Vec<ForwardsEntry>,
     /// How the aggregated MCP server lists tools.
     pub mcp: Option<McpLayer>,
     /// How long things may take, and what peers may use.
@@ -65,6 +69,8 @@ pub struct McpLayer {
     pub pinned: Option<Vec<String>>,
     /// List every tool.
     pub all_tools: Option<bool>,
+    /// Tools that are closed to sessions that have read text of other machines.
+    pub not_after_remote: Option<Vec<String>>,
 }
 
 /// `[shares.NAME]`.
@@ -175,8 +181,8 @@ impl<'a> Environment<'a> {
                 .map(|address| PeerEntry { address })
                 .collect(),
             mcp: all_tools.map(|all_tools| McpLayer {
-                pinned: None,
                 all_tools: Some(all_tools),
+                ..McpLayer::default()
             }),
             ..Layer::default()
         })

@@ -62,6 +62,15 @@ allow = "public"
 [mcp]
 pinned = ["files-list"]
 all_tools = true
+not_after_remote = ["*/shell/*"]
+
+[[gateways]]
+prefix = "o://acme/partners"
+via = "o://acme/gate"
+
+[[forwards]]
+prefix = "o://acme/partners"
+allow = ["o://acme/staff"]
 
 [limits]
 request_timeout = "2m"
@@ -131,6 +140,10 @@ fn every_documented_key_is_read() {
     assert_eq!(config.shares[1].allow, Allow::One("public".to_owned()));
     assert_eq!(config.mcp.pinned, ["files-list"]);
     assert!(config.mcp.all_tools);
+    assert_eq!(config.mcp.not_after_remote, ["*/shell/*"]);
+    assert_eq!(config.gateways.via[0].via.as_str(), "o://acme/gate");
+    let audience = config.gateways.forwards[0].audience.to_string();
+    assert_eq!(audience, "o://acme/staff");
     assert_eq!(config.limits.session_idle, Duration::from_secs(3_600));
     let limits = peerage_mesh::Limits {
         connections: 100,

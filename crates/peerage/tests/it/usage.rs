@@ -51,6 +51,7 @@ async fn without_a_node_commands_say_how_to_start_one() {
         &["trust", "ann"],
         &["untrust", "ann"],
         &["ping", "ann"],
+        &["resolve", "o://acme"],
         &["call", "a/b/c", "x=1"],
         &["down"],
     ] {

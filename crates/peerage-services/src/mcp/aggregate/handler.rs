@@ -1,7 +1,11 @@
 //! One client's view of the aggregate: what the SDK asks, answered.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
 
+use peerage_core::problem::Problem;
 use rmcp::{
     ErrorData, Peer, RoleServer, ServerHandler,
     model::{
@@ -41,17 +45,24 @@ pub(super) struct Handler {
     /// The same for each subscription that was accepted and does not run yet: the SDK confirms it before
     /// it lets us run, and what changes in between must be told too.
     accepted: Mutex<Vec<Announced>>,
+    /// Whether this session has read what another machine's tools said.
+    read_remote: AtomicBool,
+    /// The same for all clients over HTTP that have no session, each of whose requests has a handler of its own.
+    without_session: Option<Arc<AtomicBool>>,
     gone: CancellationToken,
     _gone: DropGuard,
 }
 
 impl Handler {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    /// A session; over HTTP it may be a single request, whose client is one of those `without_session`.
+    pub(super) fn new(shared: Arc<Shared>, without_session: Option<Arc<AtomicBool>>) -> Self {
         let gone = CancellationToken::new();
         Self {
             announced: shared.announced.subscribe(),
             shared,
             accepted: Mutex::default(),
+            read_remote: AtomicBool::new(false),
+            without_session,
             _gone: gone.clone().drop_guard(),
             gone,
         }
@@ -110,6 +121,10 @@ impl Handler {
         arguments: Map<String, Value>,
         context: &RequestContext<RoleServer>,
     ) -> Result<CallToolResult, ErrorData> {
+        let read_remote = self.read_remote(context);
+        if tool.not_after_remote && read_remote.load(Ordering::SeqCst) {
+            return failure(closed(tool).into());
+        }
         let call = ToolCall {
             peer: tool.at.peer,
             server: tool.at.server.clone(),
@@ -118,6 +133,10 @@ impl Handler {
         };
         let (sink, progresses) = ProgressSink::new();
         let sink = context.meta.get_progress_token().is_some().then_some(sink);
+        if tool.remote {
+            // Before its answer: progress and errors are its words, too.
+            read_remote.store(true, Ordering::SeqCst);
+        }
         let answer = self.shared.source.call(call, sink, context.ct.clone());
         match with_progress(answer, progresses, context).await? {
             Ok(whole) => Ok(self.result(whole, context)),
@@ -125,11 +144,17 @@ impl Handler {
         }
     }
 
+    /// Whether the client of a request has read what another machine's tools said.
+    fn read_remote(&self, context: &RequestContext<RoleServer>) -> &AtomicBool {
+        match &self.without_session {
+            Some(all) if is_modern(context) => all,
+            _ => &self.read_remote,
+        }
+    }
+
     /// The whole result, with the field by which the two protocols differ.
     fn result(&self, mut whole: Value, context: &RequestContext<RoleServer>) -> CallToolResult {
-        let modern = context
-            .protocol_version()
-            .is_some_and(|version| version >= ProtocolVersion::V_2026_07_28);
+        let modern = is_modern(context);
         let Some(fields) = whole.as_object_mut() else {
             let text = ContentBlock::text("the server answered with something that is no result");
             return CallToolResult::error(vec![text]);
@@ -147,6 +172,20 @@ impl Handler {
         }
         self.shared.marker.result(whole)
     }
+}
+
+/// Whether a client speaks the protocol that has no sessions.
+fn is_modern(context: &RequestContext<RoleServer>) -> bool {
+    let version = context.protocol_version();
+    version.is_some_and(|version| version >= ProtocolVersion::V_2026_07_28)
+}
+
+fn closed(tool: &Listed) -> Problem {
+    let (server, name) = (&tool.at.server, &tool.at.tool);
+    let text =
+        format!("{server}/{name} is closed to this session, which has read text of other machines");
+    Problem::new(403, "read_remote_text", text)
+        .hint("its owner says so (`[mcp] not_after_remote`); a new session may call it")
 }
 
 /// A JSON-RPC error stays one; for the rest, models are told in words what happened and what would help.

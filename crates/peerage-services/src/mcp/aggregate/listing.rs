@@ -16,6 +16,10 @@ pub(super) struct Listed {
     pub(super) at: Coordinates,
     /// What the peer that has it calls itself.
     pub(super) peer_name: String,
+    /// Whether what it says was written on another machine.
+    pub(super) remote: bool,
+    /// Whether it is closed to who has read what another machine's tools said.
+    pub(super) not_after_remote: bool,
     /// What its server is for.
     pub(super) about: String,
     /// The whole tool object under its name here.
@@ -40,7 +44,10 @@ pub(super) struct Listing {
 
 impl Listing {
     pub(super) fn build(servers: &[ServerEntry], config: &AggregateConfig) -> Self {
-        let tools = name_all(servers);
+        let mut tools = name_all(servers);
+        for (name, tool) in &mut tools {
+            tool.not_after_remote = is_among(&config.not_after_remote, name, tool);
+        }
         let visible = visible(&tools, config);
         let digest = Sha256::digest(Value::from(visible.clone()).to_string()).into();
         Self {
@@ -112,6 +119,8 @@ fn name_one(entry: &ServerEntry, tool: &Value) -> Option<(String, Listed)> {
     let listed = Listed {
         at,
         peer_name: entry.peer_name.clone(),
+        remote: entry.remote,
+        not_after_remote: false,
         about: entry.description.clone(),
         whole,
         reachable: entry.reachable,
@@ -141,13 +150,14 @@ fn visible(tools: &BTreeMap<String, Listed>, config: &AggregateConfig) -> Vec<Va
     if config.all_tools || reachable().count() <= MAX_LISTED {
         return reachable().map(whole).collect();
     }
-    let pinned = reachable().filter(|(name, tool)| is_pinned(name, tool, config));
+    let pinned = reachable().filter(|(name, tool)| is_among(&config.pinned, name, tool));
     meta::tools().into_iter().chain(pinned.map(whole)).collect()
 }
 
-fn is_pinned(name: &str, tool: &Listed, config: &AggregateConfig) -> bool {
+/// Whether one of these patterns means a tool.
+fn is_among(patterns: &[String], name: &str, tool: &Listed) -> bool {
     let path = format!("{}/{}/{}", tool.peer_name, tool.at.server, tool.at.tool);
-    let mut patterns = config.pinned.iter();
+    let mut patterns = patterns.iter();
     patterns.any(|pattern| matches(pattern, name) || matches(pattern, &path))
 }
 

@@ -39,7 +39,7 @@ where
     let marker = shared.marker.clone();
     let (read, write) = tokio::io::split(stream);
     let (server_end, our_end) = tokio::io::duplex(BUFFER);
-    let serve = serve(Handler::new(shared), read, server_end, cancel.clone());
+    let serve = serve(Handler::new(shared, None), read, server_end, cancel.clone());
     let copy = async {
         let copied = copy_lines(&marker, our_end, write).await;
         if copied.is_err() {

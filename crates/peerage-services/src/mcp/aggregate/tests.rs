@@ -37,6 +37,7 @@ fn entry(seed: u8, peer_name: &str, server: &str, tools: &[&str]) -> ServerEntry
         server: server.into(),
         description: String::new(),
         tools: tools.iter().map(|name| tool(name)).collect(),
+        remote: false,
         reachable: true,
     }
 }
@@ -730,4 +731,68 @@ async fn a_client_that_leaves_takes_its_calls_along() {
     drop(wire);
     fake.ended.notified().await;
     served.await.unwrap();
+}
+
+/// A server here whose tool is closed to who has read what the other one, elsewhere, has said.
+fn guarded() -> (Vec<ServerEntry>, AggregateConfig) {
+    let mut elsewhere = entry(1, "desk", "box", &["run"]);
+    elsewhere.remote = true;
+    let config = AggregateConfig {
+        not_after_remote: vec!["*/shell/*".into()],
+        ..AggregateConfig::default()
+    };
+    (
+        vec![elsewhere, entry(2, "here", "shell", &["exec"])],
+        config,
+    )
+}
+
+#[tokio::test]
+async fn who_has_read_remote_text_does_not_reach_guarded_tools() {
+    let (servers, config) = guarded();
+    let (_, aggregate, tasks) = start(servers, config);
+    let (remote, local) = (
+        name_of(1, "desk", "box", "run"),
+        name_of(2, "here", "shell", "exec"),
+    );
+    for version in [LEGACY, MODERN] {
+        let mut wire = Wire::open(&aggregate, &tasks, version).await;
+        let before = wire.call(&local, json!({})).await;
+        assert_eq!(before["result"]["content"][0]["text"], "shell/exec");
+        wire.call(&remote, json!({})).await;
+        for _ in 0..2 {
+            let after = wire.call(&local, json!({})).await;
+            assert_eq!(after["result"]["isError"], true, "{after}");
+            let problem = &after["result"]["_meta"]["peerage/problem"];
+            assert_eq!(problem["code"], "read_remote_text");
+        }
+        let through = json!({"name": local, "arguments": {}});
+        let through = wire.call("call_tool", through).await;
+        assert_eq!(through["result"]["isError"], true, "{through}");
+        // Another session has read nothing.
+        let mut other = Wire::open(&aggregate, &tasks, version).await;
+        let other = other.call(&local, json!({})).await;
+        assert_eq!(other["result"]["content"][0]["text"], "shell/exec");
+    }
+}
+
+#[tokio::test]
+async fn clients_without_a_session_have_read_what_one_of_them_has() {
+    let (servers, config) = guarded();
+    let (_, aggregate, tasks) = start(servers, config);
+    let (remote, local) = (
+        name_of(1, "desk", "box", "run"),
+        name_of(2, "here", "shell", "exec"),
+    );
+    let client = || McpClient::new(Arc::new(aggregate.routes()), "/", &tasks);
+    let call = async |client: &McpClient, name: &str| {
+        let called = client
+            .call_tool(name, Map::new(), CallOptions::default())
+            .await;
+        called.unwrap()["isError"].as_bool().unwrap_or_default()
+    };
+    let (one, two) = (client(), client());
+    assert!(!call(&one, &local).await && !call(&two, &local).await);
+    assert!(!call(&one, &remote).await);
+    assert!(call(&one, &local).await && call(&two, &local).await);
 }

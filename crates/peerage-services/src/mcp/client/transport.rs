@@ -18,6 +18,8 @@ use rmcp::{
 };
 use sse_stream::{Sse, SseStream};
 
+use crate::context::may_have_been_sent;
+
 use super::{
     HttpCall, error,
     exchange::{Exchange, Exchanges},
@@ -174,6 +176,7 @@ impl StreamableHttpClient for HttpTransport {
         let answer = self.post(request, &message, max_sse_event_size).await;
         match (&answer, exchange) {
             (Err(StreamableHttpError::Client(problem)), Some(exchange)) => {
+                exchange.mark_sent(may_have_been_sent(problem));
                 exchange.fail(problem.clone());
             }
             (Err(StreamableHttpError::Client(problem)), None) => self.failure.set(problem.clone()),

@@ -24,11 +24,12 @@ impl Target {
         }
     }
 
-    /// Whether it is this tool. An `o://` name is not in the list, so its tools are found by the rest alone.
-    pub(super) fn is(&self, tool: &ToolView) -> bool {
-        let peer = self.peer == tool.peer || self.peer == tool.peer_id;
-        let named = self.peer.starts_with("o://") || self.peer.starts_with("did:");
-        (peer || named) && self.server == tool.server && self.tool == tool.tool
+    /// The tool among those that are listed. Names are not in the list, so theirs are found by the rest alone.
+    pub(super) fn find<'a>(&self, tools: &'a [ToolView]) -> Option<&'a ToolView> {
+        let same = |tool: &&ToolView| self.server == tool.server && self.tool == tool.tool;
+        let by_peer = |tool: &&ToolView| self.peer == tool.peer || self.peer == tool.peer_id;
+        let exact = tools.iter().find(|tool| same(tool) && by_peer(tool));
+        exact.or_else(|| tools.iter().find(same))
     }
 }
 
