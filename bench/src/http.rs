@@ -180,6 +180,11 @@ impl Client {
         self.send(Request::post(path).body(body)?).await
     }
 
+    pub(crate) async fn put(&mut self, path: &str, body: &Value) -> Result<Response<Bytes>> {
+        let body = Full::new(Bytes::from(body.to_string()));
+        self.send(Request::put(path).body(body)?).await
+    }
+
     /// An MCP request and its answer, from JSON or from a stream of events.
     pub(crate) async fn mcp(&mut self, path: &str, request: &Value) -> Result<(HeaderMap, Value)> {
         let answer = self.post(path, request).await?;

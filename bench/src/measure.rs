@@ -3,6 +3,7 @@
 mod dial;
 mod discovery;
 mod memory;
+mod policy;
 mod small;
 mod tool;
 mod transfer;
@@ -29,6 +30,8 @@ pub(crate) enum Measure {
     Transfer,
     /// `tools/call` through two nodes to a child on standard input and output.
     Tool,
+    /// What rules cost a `tools/call`.
+    Policy,
     /// From nothing to the first answered call.
     Dial,
     /// Memory of an idle node, and of each of 1,000 idle peers.
@@ -68,6 +71,7 @@ pub(crate) async fn run(measures: &[Measure], options: &Options) -> Result<()> {
             Measure::Flight => small::flight(options).await,
             Measure::Transfer => transfer::run(options).await,
             Measure::Tool => tool::run(options).await,
+            Measure::Policy => policy::run(options).await,
             Measure::Dial => dial::run(options).await,
             Measure::Memory => memory::run().await,
             Measure::Discovery => discovery::run(options).await,

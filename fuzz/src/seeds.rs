@@ -84,6 +84,17 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
         })
         .collect(),
         "names" => vec![answer(), br#"{"bearers":[]}"#.to_vec()],
+        "gate" => texts([
+            r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"a","arguments":{"name":"b"}}}"#,
+            r#"{"m\u0065thod":"tools/list","params":null}"#,
+            r#"{ "result": {"tools":[ {"name":"ab"}, {"name":"c","n":1.0} ],"x":1},"id":1}"#,
+            "id: 1\ndata: {\"result\":{\"tools\":[{\"name\":\"a\"},\ndata: {\"name\":\"bb\"}]}}\r\n\r\n: c\n\n",
+        ]),
+        "policy" => texts([
+            "[groups]\nstaff = [\"o://acme/**\", \"@more\"]\nmore = [\"10.0.0.0/8\"]\n\n[[rule]]\nname = \"one\"\nwho = [\"@staff\"]\ncan = [\"see\", \"call\"]\non = [\"mcp/crm/se*\"]\nthen = \"allow\"\nlimit = { rate = \"20/s\", burst = 2, at_once = 4, daily = 9 }\n",
+            "[[rule]]\nname = 'all'\nwho = ['strangers']\ncan = ['*']\nthen = 'refuse'\n[[rule]]\nname = 'x'\nwho = ['mesh:acme', 'members']\ncan = ['connect']\nthen = 'allow'",
+            "[groups]\na = ['@b']\nb = ['@a']\n[[rule]]\nname = 'c'\nwho = ['@a']\ncan = ['dial']\nthen = 'allow'",
+        ]),
         "problem" => vec![
             Problem::new(403, "not_a_member", "no")
                 .hint("peerage invite")

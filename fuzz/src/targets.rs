@@ -11,6 +11,10 @@ use peerage_core::{
     grant::Chain,
     invite::{Invite, InviteSecret},
     lookup::{Answer, MAX_ADDRESSES, MAX_HINTS},
+    policy::{
+        Caller,
+        rules::{Action, Document, Rules, Step},
+    },
     problem::Problem,
 };
 
@@ -21,7 +25,7 @@ use sse_stream::SseStream;
 
 use crate::{
     http,
-    included::{self, Packet},
+    included::{self, Packet, end_of_event, event_without, meant, without},
     seeds::{NOW, root},
     stdio,
 };
@@ -33,11 +37,12 @@ const GRANT_HEADER: &str = "eyJhbGciOiJFZERTQSIsInR5cCI6Im8tZ3JhbnQrand0In0";
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const ALL: [(&str, Target); 15] = [
+pub const ALL: [(&str, Target); 17] = [
     ("address", address),
     ("card", card),
     ("did", did),
     ("forward", forward),
+    ("gate", gate),
     ("grant", grant),
     ("headers", headers),
     ("http", http),
@@ -46,6 +51,7 @@ pub const ALL: [(&str, Target); 15] = [
     ("mcp", mcp),
     ("mdns", mdns),
     ("names", names),
+    ("policy", policy),
     ("problem", problem),
     ("rpc", rpc),
     ("sse", sse),
@@ -240,4 +246,60 @@ fn events(bytes: &[u8], size: usize) -> Option<Vec<String>> {
     let told: futures::stream::TryCollect<_, Vec<_>> =
         stream.map_ok(|event| format!("{event:?}")).try_collect();
     told.now_or_never().expect("the pieces are there").ok()
+}
+
+/// Rules are refused with a reason, or mean the same after they were written as JSON and read; what decides is what the
+/// explanation says.
+pub fn policy(bytes: &[u8]) {
+    let Ok(text) = from_utf8(bytes) else { return };
+    let document: Document = match text.parse() {
+        Ok(document) => document,
+        Err(error) => return assert!(!error.to_string().is_empty()),
+    };
+    let json = serde_json::to_value(&document.text).expect("rules are JSON");
+    let again = serde_json::from_value(json).expect("what was written is read");
+    assert_eq!(document.text, again);
+    let again = Rules::new(&again).expect("rules that were taken");
+    assert_eq!(document.rules.rules().len(), again.rules().len());
+    let callers = [
+        Caller::stranger(root().peer_id()),
+        Caller::supposed(&root(), ["o://acme/sales/bot".parse().expect("a name")]),
+    ];
+    for caller in callers {
+        let fits = document.rules.fits(&caller, "10.1.2.3".parse().ok(), NOW);
+        for (action, object) in [
+            (Action::Call, "mcp/crm/search"),
+            (Action::See, "mcp/crm"),
+            (Action::Connect, ""),
+        ] {
+            let decided = document.rules.decide(&fits, action, object);
+            let steps = document.rules.explain(&fits, action, object);
+            let by = steps.iter().find(|(_, step)| *step == Step::Decided);
+            assert_eq!(decided, by.map(|(rule, _)| *rule));
+            let same = again.decide(&fits, action, object);
+            assert_eq!(decided.map(|rule| &rule.name), same.map(|rule| &rule.name));
+            if !document.rules.depends_below(&fits, action, object) {
+                let below = document.rules.decide(&fits, action, &format!("{object}/x"));
+                assert!(object.is_empty() || decided == below);
+            }
+        }
+    }
+}
+
+/// What the gate reads of a message, and what it cuts out of lists: what is left is JSON without what was cut.
+pub fn gate(bytes: &[u8]) {
+    if meant(bytes).is_ok() {
+        assert!(serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok());
+    }
+    let shown = |tool: &str| tool.len() % 2 == 0;
+    if let Some(cut) = without(bytes, shown) {
+        assert!(serde_json::from_slice::<serde::de::IgnoredAny>(&cut).is_ok());
+        assert!(without(&cut, shown).is_none());
+    }
+    if let Some(end) = end_of_event(bytes, 0) {
+        let event = &bytes[..end];
+        if let Some(cut) = event_without(event, |data| without(data, shown)) {
+            assert!(event_without(&cut, |data| without(data, shown)).is_none());
+        }
+    }
 }

@@ -23,7 +23,7 @@ const SEQUENTIAL: usize = 1_000;
 /// What is shared.
 pub(super) const SHARE: &str = "bench";
 const DIRECT: &str = "child alone";
-const SHARED: &str = "/peers/a/mcp/bench";
+pub(super) const SHARED: &str = "/peers/a/mcp/bench";
 const AGGREGATED: &str = "/mcp";
 const LIMIT: &str = "2 × child alone + 2 warm calls";
 
@@ -82,7 +82,7 @@ pub(super) async fn run(options: &Options) -> Result<Vec<Line>> {
 }
 
 /// A node that shares the child, and one that knows where the first is; both of one mesh.
-async fn two_nodes(home: &Path, answering: Option<usize>) -> Result<(Node, Node)> {
+pub(super) async fn two_nodes(home: &Path, answering: Option<usize>) -> Result<(Node, Node)> {
     let listen = ["--listen", "/ip4/127.0.0.1/tcp/0", "--no-mdns"].map(str::to_owned);
     let mut arguments = listen.to_vec();
     arguments.extend(["--share".to_owned(), share()?]);
@@ -153,14 +153,14 @@ fn check(answer: &Value) -> Result<()> {
 }
 
 /// An MCP session at a node.
-struct Session {
+pub(super) struct Session {
     client: Client,
     path: &'static str,
     tool: String,
 }
 
 impl Session {
-    async fn calls(&mut self) -> Result<Vec<f64>> {
+    pub(super) async fn calls(&mut self) -> Result<Vec<f64>> {
         let call = call(&self.tool);
         let mut times = Vec::new();
         for _ in 0..TURN {
@@ -172,7 +172,7 @@ impl Session {
     }
 }
 
-async fn session(node: &Node, path: &'static str, tool: &str) -> Result<Session> {
+pub(super) async fn session(node: &Node, path: &'static str, tool: &str) -> Result<Session> {
     let mut client = node.tcp_client().await?;
     let both = "application/json, text/event-stream";
     client.headers.insert(http::header::ACCEPT, both.parse()?);

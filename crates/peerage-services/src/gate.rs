@@ -20,7 +20,7 @@ use peerage_core::{
     },
     problem::Problem,
 };
-use peerage_mesh::Origin;
+use peerage_mesh::{Forbidden, Origin};
 use serde_json::Value;
 
 use self::{asked::OfServer, listing::Listing};
@@ -82,6 +82,12 @@ impl From<Problem> for Refusal {
             wait: None,
             rule: None,
         }
+    }
+}
+
+impl From<Forbidden> for Refusal {
+    fn from(forbidden: Forbidden) -> Self {
+        Problem::new(403, "blocked", forbidden.to_string()).into()
     }
 }
 
@@ -149,12 +155,18 @@ async fn pass(ctx: &Context, peer: PeerId, request: Request) -> Result<Passed, R
     // What these carry proves itself; only members have a reason to, to ask for names, and to bring
     // calls of others, whose signers are decided on in turn.
     if [GRANTS_PATH, RENEWALS_PATH, REVOCATIONS_PATH].contains(&path)
-        || path.starts_with(NAMES_PATH)
         || path.starts_with(FORWARD_PATH)
     {
         decide(ctx, peer, &Audience::Mesh)?;
         return Ok(Passed::freely(request));
     }
+    if let Some(name) = path.strip_prefix(NAMES_PATH) {
+        let subject = ctx.policy.subject(peer);
+        subject.resolve(plain(name)?, || decide(ctx, peer, &Audience::Mesh))?;
+        return Ok(Passed::freely(request));
+    }
+    // One that is blocked has no connection, but another node may bring its calls.
+    ctx.policy.unblocked(Some(&peer), None)?;
     let subject = ctx.policy.subject(peer);
     let Some(rest) = path.strip_prefix(MCP_PREFIX) else {
         let nobody = || decide(ctx, peer, &Audience::Only(Vec::new()));
@@ -257,10 +269,14 @@ fn shown<'a>(
 /// The server that is meant by what stands behind the prefix. Names need no escapes, and one that the route would
 /// read differently than the gate would be decided on by another's audience.
 fn server(rest: &str) -> Result<&str, Problem> {
-    let name = rest.split('/').next().unwrap_or_default();
+    plain(rest.split('/').next().unwrap_or_default())
+}
+
+/// A name in a path, which needs no escapes: rules and routes must not read it differently.
+fn plain(name: &str) -> Result<&str, Problem> {
     if name.contains('%') {
-        let text = "the name of a server has no escapes in it";
-        return Err(Problem::new(400, "bad_server_name", text));
+        let text = "a name has no escapes in it here";
+        return Err(Problem::new(400, "bad_name", text));
     }
     Ok(name)
 }

@@ -420,3 +420,6 @@ pub fn keep(policy: &Policy) {
         tracing::warn!(%error, "what peers have used cannot be kept");
     }
 }
+
+#[cfg(test)]
+mod tests;

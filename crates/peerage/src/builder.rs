@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    config::{Config, IdentitySource},
+    config::{Config, IdentitySource, Pins},
     node::{Extras, FUNCTIONS, Node},
 };
 
@@ -94,6 +94,13 @@ impl Builder {
     #[must_use]
     pub fn audit(mut self, audit: AuditSettings) -> Self {
         self.config.audit = audit;
+        self
+    }
+
+    /// Names and addresses that only one key may have. Default: none.
+    #[must_use]
+    pub fn pins(mut self, pins: Pins) -> Self {
+        self.config.pins = pins;
         self
     }
 

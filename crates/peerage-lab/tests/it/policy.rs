@@ -11,9 +11,10 @@ use std::{
 };
 
 use axum::body::{Body, to_bytes};
-use futures::future::join_all;
+use bytes::Bytes;
+use futures::{future::join_all, stream};
 use http::{Method, Request, StatusCode, header::RETRY_AFTER};
-use peerage::Node;
+use peerage::{Node, PeerId, config::Pins};
 use peerage_core::peer_book::Relation;
 use peerage_core::policy::Audience;
 use peerage_lab::{Lab, LocalApi, WITHIN, introduced, related, until_true};
@@ -585,4 +586,118 @@ async fn whom_this_node_dials_is_ruled() {
     assert!(refused.to_string().contains("`stay`"), "{refused}");
     a.stop().await;
     b.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_of_unknown_length_ends_where_the_rule_says() {
+    let lab = Lab::new();
+    let (a, b, c) = three(&lab).await;
+    share_tools(&a, "x", "mesh");
+    ready(&a, "x").await;
+    quick(&b, &a).await.unwrap();
+    set(&a, &limited("'mcp/x'", "body = 1000")).await;
+    let pieces = (0..100).map(|_| Ok::<_, std::io::Error>(Bytes::from_static(&[b' '; 100])));
+    let body = Body::from_stream(stream::iter(pieces));
+    let refused = problem(post(&b, a.peer_id(), "/mcp/x", body).await);
+    assert_eq!(
+        (refused.status, refused.code.as_str()),
+        (413, "too_large_for_policy")
+    );
+    quick(&b, &a).await.unwrap();
+    stop([a, b, c]).await;
+}
+
+#[tokio::test]
+async fn a_pinned_name_counts_for_one_key_alone() {
+    let lab = Lab::new();
+    let home = lab.place_at("home", "a");
+    let other = lab.place_at("home", "b").knowing(&home);
+    let (a, b) = (home.start().await, other.start().await);
+    related(&a, b.peer_id(), Relation::Member).await;
+    let (mesh, _) = a.context().members.own_mesh().unwrap();
+    let mut names = b.context().members.own_names();
+    names.retain(|name| mesh.covers(name));
+    let name = names.remove(0);
+    a.stop().await;
+    let pinned = |key: PeerId| {
+        let names = [(name.clone(), key)].into();
+        home.builder().pins(Pins {
+            names,
+            ..Pins::default()
+        })
+    };
+    let a = pinned(PeerId::random()).spawn().await.unwrap();
+    introduced(&[&a, &b]).await;
+    related(&b, a.peer_id(), Relation::Member).await;
+    until_true("its name does not count", || {
+        a.context().members.relation(&b.peer_id()) == Relation::Stranger
+            && a.context().resolve(name.as_str()).unwrap() != b.peer_id()
+    })
+    .await;
+    a.stop().await;
+    let a = pinned(b.peer_id()).spawn().await.unwrap();
+    related(&a, b.peer_id(), Relation::Member).await;
+    a.stop().await;
+    b.stop().await;
+}
+
+#[tokio::test]
+async fn a_pinned_address_is_for_one_key_alone() {
+    let lab = Lab::new();
+    let node = |name: &str| {
+        let listen = "/ip4/127.0.0.1/tcp/0".parse().unwrap();
+        Node::builder(lab.folder().join(name))
+            .name(name)
+            .mdns(false)
+            .listen(listen)
+    };
+    let addresses = [("127.0.0.1".parse().unwrap(), PeerId::random())].into();
+    let pins = Pins {
+        addresses,
+        ..Pins::default()
+    };
+    let a = node("a").pins(pins).spawn().await.unwrap();
+    let address = a.status().listen[0].parse().unwrap();
+    let b = node("b").peer(address).spawn().await.unwrap();
+    until_true("it was refused", || {
+        let refused = a.context().mesh.budget().usage().refused;
+        refused.iter().any(|(cause, _)| cause.as_str() == "policy")
+    })
+    .await;
+    assert!(!is_connected(&a, &b));
+    a.stop().await;
+    b.stop().await;
+}
+
+#[tokio::test]
+async fn who_may_ask_for_names_is_ruled() {
+    let lab = Lab::new();
+    let (a, b, c) = three(&lab).await;
+    let (mesh, _) = a.context().members.own_mesh().unwrap();
+    let path = format!("/api/v1/names/{}", mesh.as_str().trim_start_matches("o://"));
+    let get = |path: &str| Request::get(path).body(Body::empty()).unwrap();
+    assert_eq!(super::asked::ask(&b, a.peer_id(), get(&path)).await.0, 200);
+    set(
+        &a,
+        &rule("no questions", "everyone", "resolve", "", "refuse"),
+    )
+    .await;
+    let refused = problem(super::asked::ask(&b, a.peer_id(), get(&path)).await);
+    assert_eq!(refused.code, "refused_by_policy");
+    let escaped = path.replacen("names/n", "names/%6e", 1);
+    assert_ne!(escaped, path);
+    let refused = problem(super::asked::ask(&b, a.peer_id(), get(&escaped)).await);
+    assert_eq!(refused.code, "bad_name");
+    let asked = ask(&a, "member", "resolve", mesh.as_str()).await;
+    assert_eq!(
+        (&asked["verdict"], &asked["rule"]),
+        (&json!("refuse"), &json!("no questions"))
+    );
+    set(&a, "").await;
+    let asked = ask(&a, "stranger", "resolve", mesh.as_str()).await;
+    assert_eq!(
+        (&asked["verdict"], &asked["by"]),
+        (&json!("refuse"), &json!("audience"))
+    );
+    stop([a, b, c]).await;
 }

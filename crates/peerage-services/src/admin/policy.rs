@@ -7,7 +7,7 @@ use peerage_core::{
     Identity,
     address::Address,
     policy::{
-        self, Caller,
+        self, Audience, Caller,
         rules::{Action, Document, Effect, Rule, Step},
     },
     problem::Problem,
@@ -111,6 +111,7 @@ fn answer(ctx: &Context, question: &PolicyQuestion) -> Result<PolicyAnswer, Prob
     let mut answer = match action {
         Action::Call => called(ctx, &subject, &caller, object)?,
         Action::See => seen(&subject, object),
+        Action::Resolve => resolved(&subject, &caller, object),
         Action::Connect | Action::Dial => listed(&subject, action, ""),
     };
     answer.who = who;
@@ -222,6 +223,20 @@ fn called(
         (Err(_), None) => {}
     }
     Ok(answer)
+}
+
+fn resolved(subject: &Subject, caller: &Caller, name: &str) -> PolicyAnswer {
+    let name = name.strip_prefix(Address::SCHEME).unwrap_or(name);
+    let mut answer = listed(subject, Action::Resolve, name);
+    if answer.by == "default" {
+        answer.by = "audience".to_owned();
+        answer.reason = "no rule decides, and members may ask for names".to_owned();
+        if let Err(problem) = policy::decide(&Audience::Mesh, caller, unix_now()).into_result() {
+            answer.verdict = "refuse".to_owned();
+            answer.reason = format!("{}: {}", answer.reason, problem.detail);
+        }
+    }
+    answer
 }
 
 fn seen(subject: &Subject, object: &str) -> PolicyAnswer {

@@ -40,9 +40,9 @@ pub struct PolicyQuestion {
     /// Who asks: a peer by name, PeerId or DID; an `o://` name, also of nobody; or `member`, `trusted`, `stranger`.
     #[serde(rename = "as")]
     pub who: String,
-    /// What it wants: `connect`, `dial`, `see` or `call`.
+    /// What it wants: `connect`, `dial`, `see`, `call` or `resolve`.
     pub action: String,
-    /// What it wants to see or call: `mcp/SERVER`, `mcp/SERVER/TOOL`, or a path.
+    /// What it wants to see or call: `mcp/SERVER`, `mcp/SERVER/TOOL`, a path, or a name.
     #[serde(default)]
     pub object: String,
     /// IP address that it comes from. By default that of its connection, if it has one.

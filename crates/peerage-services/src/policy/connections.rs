@@ -93,7 +93,12 @@ impl Policy {
         forbidden
     }
 
-    fn unblocked(&self, peer: Option<&PeerId>, at: Option<IpAddr>) -> Result<(), Forbidden> {
+    /// Whether a peer, as far as it is known who it is, is not blocked.
+    ///
+    /// # Errors
+    ///
+    /// What is blocked.
+    pub fn unblocked(&self, peer: Option<&PeerId>, at: Option<IpAddr>) -> Result<(), Forbidden> {
         match self.blocks().find(peer, at, unix_now()) {
             Some(blocked) => Err(Forbidden(format!("{blocked} is blocked"))),
             None => Ok(()),

@@ -87,6 +87,27 @@ impl Subject {
         if a_part { Ok(None) } else { Err(refusal) }
     }
 
+    /// Whether the peer may ask this node who bears a name: as the first rule that fits says, and where none does, as
+    /// `otherwise` says.
+    ///
+    /// # Errors
+    ///
+    /// The refusal, of a rule or of `otherwise`.
+    pub fn resolve(
+        &self,
+        name: &str,
+        otherwise: impl FnOnce() -> Result<(), Problem>,
+    ) -> Result<(), Refused> {
+        match self.decide(Action::Resolve, name) {
+            Some(rule) if rule.then == Effect::Allow => Ok(()),
+            Some(rule) => Err(Refused {
+                problem: refused(rule, Action::Resolve, name),
+                rule: Some(rule.name.clone()),
+            }),
+            None => Ok(otherwise()?),
+        }
+    }
+
     /// Whether the peer may find an object listed: unless a rule says no.
     #[must_use]
     pub fn sees(&self, object: &str) -> bool {

@@ -56,6 +56,9 @@ struct Test {
     /// Finds this listed: mcp/SERVER or mcp/SERVER/TOOL
     #[arg(long, value_name = "OBJECT", group = "what")]
     see: Option<String>,
+    /// Asks this node who bears this name
+    #[arg(long, value_name = "NAME", group = "what")]
+    resolve: Option<String>,
     /// Connects to this node
     #[arg(long, group = "what")]
     connect: bool,
@@ -123,11 +126,12 @@ async fn set(context: &Context, args: &File) -> Result<(), Failure> {
 }
 
 async fn test(context: &Context, args: Test) -> Result<(), Failure> {
-    let (action, object) = match (&args.call, &args.see) {
-        (Some(object), _) => ("call", object.clone()),
-        (None, Some(object)) => ("see", object.clone()),
-        (None, None) if args.connect => ("connect", String::new()),
-        (None, None) => ("dial", String::new()),
+    let (action, object) = match (args.call, args.see, args.resolve) {
+        (Some(object), ..) => ("call", object),
+        (_, Some(object), _) => ("see", object),
+        (.., Some(name)) => ("resolve", name),
+        _ if args.connect => ("connect", String::new()),
+        _ => ("dial", String::new()),
     };
     let question = PolicyQuestion {
         who: args.who,
@@ -165,9 +169,21 @@ fn render(output: &Output, answer: &PolicyAnswer) -> String {
     let verdict = output.bold(&answer.verdict);
     lines.push(format!("{verdict}: {}", answer.reason));
     if let Some(limit) = &answer.limit {
-        lines.push(format!("limit: {limit}"));
+        lines.push(format!("limit: {}", limits(limit)));
     }
     super::output::clean_lines(&lines.join("\n"))
+}
+
+/// The limits of a rule on one line.
+fn limits(limit: &serde_json::Value) -> String {
+    let all = limit.as_object().into_iter().flatten();
+    let shown = all.map(|(name, value)| {
+        let value = value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned);
+        format!("{name} {value}")
+    });
+    shown.collect::<Vec<_>>().join(", ")
 }
 
 fn on_line(line: Option<usize>) -> String {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 /// | `dial` | is dialled by this node, which wants `connect` too | none |
 /// | `see` | finds something listed: on the card, among the tools | `mcp/SERVER/TOOL` |
 /// | `call` | calls it | `mcp/SERVER/TOOL`, or the path of the request without the first `/` |
+/// | `resolve` | asks this node who bears a name | the name without `o://` |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Action {
@@ -23,11 +24,19 @@ pub enum Action {
     See,
     /// Call something.
     Call,
+    /// Ask who bears a name.
+    Resolve,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Connect, Self::Dial, Self::See, Self::Call];
+    pub const ALL: [Self; 5] = [
+        Self::Connect,
+        Self::Dial,
+        Self::See,
+        Self::Call,
+        Self::Resolve,
+    ];
 
     /// The word for it.
     #[must_use]
@@ -37,6 +46,7 @@ impl Action {
             Self::Dial => "dial",
             Self::See => "see",
             Self::Call => "call",
+            Self::Resolve => "resolve",
         }
     }
 

@@ -309,7 +309,7 @@ fn rule(more: &str) -> String {
 /// `who`, `can` and more of a rule: what is said of it.
 const WRONG: &str = "
 who = []; can = ['call']; then = 'allow' => rule `one`: it needs `who` and `can`
-who = ['everyone']; can = ['cal']; then = 'allow' => unknown action `cal`, one of connect, dial, see, call
+who = ['everyone']; can = ['cal']; then = 'allow' => unknown action `cal`, one of connect, dial, see, call, resolve
 who = ['@x']; can = ['call']; then = 'allow' => there is no group `x`
 who = ['o://acme/**/x']; can = ['call']; then = 'allow' => only possible as the last part
 who = ['sombody']; can = ['call']; then = 'allow' => \"sombody\" is neither
