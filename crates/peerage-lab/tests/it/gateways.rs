@@ -187,6 +187,23 @@ async fn the_last_node_decides_about_the_caller_and_the_answer_streams_back() {
 }
 
 #[tokio::test]
+async fn whom_the_last_node_has_blocked_does_not_come_in_by_a_gateway() {
+    let lab = Lab::new();
+    let all = Partners::start(&lab, |home| home.forwards("mesh")).await;
+    let blocked = json!({ "what": all.caller.peer_id().to_base58() }).to_string();
+    let bobs = LocalApi::of(&all.bob);
+    let blocked = bobs.json(Method::POST, "/api/v1/blocked", &blocked).await;
+    assert!(blocked.status.is_success(), "{blocked:?}");
+    let refused = all.caller.call(&all.tool(), json!({})).await.unwrap_err();
+    assert_eq!(
+        (refused.status, refused.code.as_str()),
+        (403, "not_admitted")
+    );
+    assert_eq!(all.calls.load(SeqCst), 0);
+    all.stop().await;
+}
+
+#[tokio::test]
 async fn nobody_forwards_by_default_and_a_gateway_only_for_whom_it_says() {
     for (allow, code) in [("", "not_forwarded"), ("staff/bea", "not_on_the_list")] {
         let lab = Lab::new();

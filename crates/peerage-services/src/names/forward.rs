@@ -14,7 +14,7 @@ use peerage_core::{
     policy::{self, Audience},
     problem::Problem,
 };
-use peerage_mesh::Origin;
+use peerage_mesh::{Forbidden, Gating as _, Origin};
 
 use super::{
     call::relay,
@@ -114,6 +114,15 @@ async fn arrive(
     };
     let signed = verify(&request, &name, &target)?;
     show(ctx, &signed, request.headers())?;
+    // Whom this node lets not connect does not come in by another one either.
+    let allowed = ctx.policy.may_connect(&signed.by.peer_id(), None, false);
+    allowed.map_err(|Forbidden(why)| {
+        Problem::new(
+            403,
+            "not_admitted",
+            format!("the caller is not let in: {why}"),
+        )
+    })?;
     if ctx.names.own(ctx).contains(&name) {
         return deliver(ctx, own, &name, &target, (signed, request)).await;
     }
