@@ -4,6 +4,7 @@ mod counted;
 mod memory;
 mod paced;
 mod security;
+mod steady;
 
 use std::{num::NonZeroUsize, time::Duration};
 
@@ -23,7 +24,7 @@ use libp2p::{
 use thiserror::Error;
 
 pub use self::memory::vanish;
-use self::{counted::Counted, paced::Paced, security::Security};
+use self::{counted::Counted, paced::Paced, security::Security, steady::Steady};
 use crate::{behaviour::Behaviour, limits::Budget};
 
 /// Streams on one connection. More than both directions use together (a member's budget and
@@ -78,12 +79,14 @@ pub(crate) fn swarm(
 }
 
 fn network(keypair: &Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, TransportError> {
-    let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
-        .map(|socket, _| Paced::new(socket))
-        .upgrade(upgrade::Version::V1Lazy)
-        .authenticate(Security::new(keypair)?)
-        .multiplex(muxer())
-        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
+    let tcp = Steady::new(tcp::tokio::Transport::new(
+        tcp::Config::default().nodelay(true),
+    ))
+    .map(|socket, _| Paced::new(socket))
+    .upgrade(upgrade::Version::V1Lazy)
+    .authenticate(Security::new(keypair)?)
+    .multiplex(muxer())
+    .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
     let mut config = quic::Config::new(keypair);
     config.max_concurrent_stream_limit = 1024;
     config.max_idle_timeout = 30_000;
