@@ -67,6 +67,7 @@ pub mod peer_book;
 pub mod policy;
 pub mod problem;
 pub mod reach;
+pub mod score;
 pub mod secrets;
 
 pub use identity::Identity;

@@ -8,7 +8,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use serde::{Deserialize, Serialize};
 
 use self::jitter::Jitter;
-use crate::{Multiaddr, PeerId, card::Card, dial};
+use crate::{
+    Multiaddr, PeerId,
+    card::Card,
+    dial,
+    score::{Deed, Score},
+};
 
 pub use self::cards::MAX_STRANGERS_CARDS;
 
@@ -115,6 +120,9 @@ pub struct PeerRecord {
     pub bytes_out: u64,
     /// The program it runs, in its own words.
     pub agent: Option<String>,
+    /// What its deeds say of it.
+    #[serde(default)]
+    pub score: Score,
     /// Its card, verified.
     #[serde(skip)]
     pub card: Option<Arc<Card>>,
@@ -155,6 +163,7 @@ impl PeerRecord {
             bytes_in: 0,
             bytes_out: 0,
             agent: None,
+            score: Score::default(),
             card: None,
             card_error: None,
             link: None,
@@ -261,6 +270,17 @@ pub enum PeerEvent {
         /// Why, for people.
         cause: String,
     },
+    /// It did something that says how it is.
+    Did {
+        /// What.
+        deed: Deed,
+        /// How often.
+        count: u64,
+        /// More of it, for people.
+        detail: String,
+    },
+    /// What it did is forgotten: a person says so.
+    Forgiven,
     /// What it is to this node was decided anew.
     Related(
         /// What it is now.
@@ -418,6 +438,12 @@ impl PeerRecord {
                 self.dialing = true;
                 return false;
             }
+            PeerEvent::Did {
+                deed,
+                count,
+                detail,
+            } => return self.score.note(deed, count, &detail, now),
+            PeerEvent::Forgiven => self.score = Score::default(),
             PeerEvent::Related(relation) => {
                 return std::mem::replace(&mut self.relation, relation) != relation;
             }
@@ -430,6 +456,9 @@ impl PeerRecord {
             PeerEvent::Disconnected { cause } => {
                 self.link = None;
                 self.next_dial = now + dial::head_start(chance.first, chance.jitter);
+                if let Some(cause) = &cause {
+                    self.score.note(Deed::Failed, 1, cause, now);
+                }
                 self.last_error = cause.map(shorten);
             }
             PeerEvent::Identified { agent, addresses } => {
@@ -488,6 +517,7 @@ impl PeerRecord {
         self.dialing = false;
         self.failures = self.failures.saturating_add(1);
         self.next_dial = now + dial::back_off(self.failures, self.relation, chance.jitter);
+        self.score.note(Deed::Failed, 1, &cause, now);
         self.last_error = Some(shorten(cause));
     }
 

@@ -16,6 +16,7 @@ mod it {
     mod local_api;
     mod names;
     mod policy;
+    mod reputation;
     mod secrets;
     mod strangers;
 }

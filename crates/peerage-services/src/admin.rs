@@ -86,6 +86,7 @@ pub fn routes(local: Local) -> Router {
         .routes(routes!(network::peers))
         .routes(routes!(network::peer))
         .routes(routes!(network::ping))
+        .routes(routes!(network::forgive))
         .routes(routes!(network::card))
         .routes(routes!(network::peer_card))
         .routes(routes!(network::stop))

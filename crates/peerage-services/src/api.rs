@@ -8,6 +8,7 @@ mod blocks;
 mod limits;
 mod names;
 mod policy;
+mod score;
 
 use std::collections::BTreeMap;
 
@@ -20,6 +21,7 @@ pub use blocks::{BlockRequest, BlockView};
 pub use limits::{InUse, LimitsView, PeerLimitsView, RefusedView};
 pub use names::{ResolveStep, ResolveView, ResolvedPeer};
 pub use policy::{PolicyAnswer, PolicyQuestion, PolicyRequest, PolicyStep, PolicyView};
+pub use score::{ReasonView, ScoreView};
 
 /// How long a tool call may take when the caller does not say, in seconds.
 pub const DEFAULT_CALL_TIMEOUT_S: u64 = 60;
@@ -208,6 +210,9 @@ pub struct PeerView {
     pub card_expires: Option<String>,
     /// Program and version it says it runs.
     pub agent: Option<String>,
+    /// What its deeds say of it.
+    #[serde(default)]
+    pub score: ScoreView,
 }
 
 /// One address of a peer.

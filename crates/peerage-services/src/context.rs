@@ -1,5 +1,7 @@
 //! What every service is given: the node's identity, its mesh, what it knows and what it shares.
 
+mod deeds;
+
 use std::{sync::Arc, time::Instant};
 
 use axum::{Router, body::Body};
@@ -7,8 +9,10 @@ use http::{Request, Response};
 use hyper::upgrade::OnUpgrade;
 use peerage_core::{
     Identity, Multiaddr, PeerId,
+    peer_book::PeerEvent,
     problem::Problem,
     reach::{is_link_local, is_loopback},
+    score::Deed,
 };
 use peerage_mesh::{BoxError, CallError, Mesh, OpenError, Origin, Tasks};
 use tower::ServiceExt;
@@ -140,8 +144,22 @@ impl Context {
                 |error| -> BoxError { error.into() },
             ))
         });
-        let response = self.mesh.call(peer, request).await.map_err(unanswered)?;
-        Ok(response.map(Body::new))
+        let path = request.uri().path().to_owned();
+        let answered = self.mesh.call(peer, request).await;
+        if let Some((deed, detail)) = deeds::of_call(self, peer, &path, &answered) {
+            self.did(peer, deed, detail);
+        }
+        Ok(answered.map_err(unanswered)?.map(Body::new))
+    }
+
+    /// Takes note of what a peer did.
+    pub fn did(&self, peer: PeerId, deed: Deed, detail: impl Into<String>) {
+        let event = PeerEvent::Did {
+            deed,
+            count: 1,
+            detail: detail.into(),
+        };
+        self.mesh.book().apply(peer, event);
     }
 
     /// Where others reach this node, the most useful first: not the link-local ones, which mean nothing

@@ -134,6 +134,18 @@ pub enum MemberError {
     Store(#[from] StoreError),
 }
 
+impl MemberError {
+    /// Whether whoever showed a grant did wrong with that, see [`GrantError::is_forgery`].
+    #[must_use]
+    pub fn is_forgery(&self) -> bool {
+        match self {
+            Self::Grant(error) => error.is_forgery(),
+            Self::NotForPeer => true,
+            _ => false,
+        }
+    }
+}
+
 impl From<MemberError> for Problem {
     fn from(error: MemberError) -> Self {
         let text = error.to_string();

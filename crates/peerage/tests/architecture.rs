@@ -16,7 +16,7 @@ const FLOORS: [&str; 4] = [
 /// What answers requests: a module of `peerage-services` each. None names another.
 const SERVICES: [&str; 6] = ["admin", "card", "mcp", "names", "proxy", "trust"];
 /// Who names a service all the same, and why. An entry that is no longer true fails, too.
-const NAMES_A_SERVICE: [(&str, &str, &str); 14] = [
+const NAMES_A_SERVICE: [(&str, &str, &str); 15] = [
     (
         "admin",
         "mcp",
@@ -32,6 +32,7 @@ const NAMES_A_SERVICE: [(&str, &str, &str); 14] = [
         "trust",
         "the local API makes and redeems invitations",
     ),
+    ("context", "mcp", "a card promises MCP servers"),
     ("context", "card", "a call begins with an introduction"),
     ("context", "names", "what is remembered of names"),
     ("gate", "card", "the paths that are open to strangers"),

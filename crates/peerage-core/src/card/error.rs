@@ -76,6 +76,13 @@ pub enum CardError {
 }
 
 impl CardError {
+    /// Whether whoever showed the card did wrong: it says what its key has not signed, or what is another's.
+    /// Not so of one that is late or malformed, nor of one that some other key signed, as other programs' cards may be.
+    #[must_use]
+    pub fn is_forgery(&self) -> bool {
+        matches!(self, Self::Signature | Self::OtherPeer { .. })
+    }
+
     /// The stable word for programs.
     #[must_use]
     pub fn code(&self) -> &'static str {

@@ -159,6 +159,25 @@ pub enum GrantError {
 }
 
 impl GrantError {
+    /// Whether whoever showed the grant did wrong: it says what its issuers have not said, or could not. Not so of one whose time
+    /// is over or has not come, nor of one of another mesh.
+    #[must_use]
+    pub fn is_forgery(&self) -> bool {
+        matches!(
+            self,
+            Self::ProofAtRoot
+                | Self::Issuer { .. }
+                | Self::Signature { .. }
+                | Self::Proof { .. }
+                | Self::MayNotGrant { .. }
+                | Self::Widened { .. }
+                | Self::Outside { .. }
+                | Self::Earlier { .. }
+                | Self::Longer { .. }
+                | Self::Deeper { .. }
+        )
+    }
+
     /// The stable word for programs.
     #[must_use]
     pub fn code(&self) -> &'static str {

@@ -67,7 +67,8 @@ async fn only_who_has_the_token_and_is_no_foreign_page_comes_in() {
 }
 
 /// What is asked, and the status of the answer.
-const BAD: [(Method, &str, &str, u16); 49] = [
+const BAD: [(Method, &str, &str, u16); 50] = [
+    (Method::DELETE, "/api/v1/peers/nobody/score", "", 404),
     (Method::GET, "/api/v1/audit?who=nobody", "", 404),
     (Method::GET, "/api/v1/audit?verdict=guilty", "", 400),
     (Method::GET, "/api/v1/audit?until=1", "", 400),
@@ -242,7 +243,8 @@ async fn bad_input_is_a_problem_that_says_what_was_wrong() {
 }
 
 /// The routes that clients rely on; the document must name each, and nothing that is not there.
-const ROUTES: [(&str, &str); 27] = [
+const ROUTES: [(&str, &str); 28] = [
+    ("delete", "/api/v1/peers/{peer}/score"),
     ("get", "/api/v1/audit"),
     ("get", "/api/v1/node"),
     ("get", "/api/v1/peers"),

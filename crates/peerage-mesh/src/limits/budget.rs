@@ -11,6 +11,7 @@ use libp2p::{Multiaddr, swarm::ConnectionId};
 use peerage_core::{
     PeerId,
     peer_book::{PeerBook, PeerEvent, Relation},
+    score::{Deed, Effect},
 };
 use tokio::{sync::broadcast::error::RecvError, time::Instant};
 
@@ -18,7 +19,7 @@ use super::{
     Cause, Limits, Refusal, Usage,
     ledger::{Ledger, Resource, Standing},
 };
-use crate::{Book, Change};
+use crate::{Book, Change, book};
 
 /// The budgets of a node. Clones share them.
 #[derive(Clone, Debug)]
@@ -79,7 +80,8 @@ impl Budget {
     ///
     /// [`Cause::Calls`] or [`Cause::Bytes`], and when to come again.
     pub fn call(&self, peer: PeerId) -> Result<(), Refusal> {
-        self.lock().call(peer, Instant::now())
+        let called = self.lock().call(peer, Instant::now());
+        called.inspect_err(|refusal| self.over_limit(peer, *refusal))
     }
 
     /// Whether this node may hold so many bytes more for a call of a peer.
@@ -131,10 +133,13 @@ impl Budget {
     /// A peer has proved who it is.
     pub(crate) fn connect(&self, peer: PeerId) -> Result<Held, Refusal> {
         let stranger = self.is_stranger(&peer);
+        let (out, slowed) = self.lasts(&peer);
         let now = Instant::now();
         let mut ledger = self.lock();
         ledger.standing(peer, now);
         ledger.relate(&peer, stranger);
+        // What it did before this node was started again, or before its account was forgotten, counts still.
+        ledger.judge(peer, out, slowed, now);
         ledger.connect(peer, now)?;
         drop(ledger);
         Ok(self.held(peer, Resource::Connections, 1))
@@ -146,6 +151,9 @@ impl Budget {
         let opened = ledger.stream(peer, Instant::now());
         let closing = ledger.is_closing();
         drop(ledger);
+        if let Err(refusal) = opened {
+            self.over_limit(peer, refusal);
+        }
         if closing {
             self.0.closer.wake();
         }
@@ -199,6 +207,20 @@ impl Budget {
                     peer,
                     event: PeerEvent::Related(_),
                 }) => vec![peer],
+                Ok(Change {
+                    peer,
+                    event: PeerEvent::Did { .. },
+                }) => {
+                    self.judge(peer);
+                    continue;
+                }
+                Ok(Change {
+                    peer,
+                    event: PeerEvent::Forgiven,
+                }) => {
+                    self.lock().forgive(&peer);
+                    continue;
+                }
                 Ok(_) => continue,
                 Err(RecvError::Lagged(_)) => self.lock().peers(),
                 Err(RecvError::Closed) => return,
@@ -207,6 +229,41 @@ impl Budget {
                 let stranger = self.is_stranger(&peer);
                 self.lock().relate(&peer, stranger);
             }
+        }
+    }
+
+    /// How long a peer is shut out and slowed by its score.
+    fn lasts(&self, peer: &PeerId) -> (Duration, Duration) {
+        let now = book::now();
+        self.0.book.read(|book| {
+            let score = book.get(peer).map(|record| &record.score);
+            let lasts = |effect| score.map(|score| score.lasts(effect, now));
+            let (out, slowed) = (lasts(Effect::Refused), lasts(Effect::Slowed));
+            (out.unwrap_or_default(), slowed.unwrap_or_default())
+        })
+    }
+
+    /// Does what follows from a peer's score.
+    fn judge(&self, peer: PeerId) {
+        let (out, slowed) = self.lasts(&peer);
+        let mut ledger = self.lock();
+        ledger.judge(peer, out, slowed, Instant::now());
+        let closing = ledger.is_closing();
+        drop(ledger);
+        if closing {
+            self.0.closer.wake();
+        }
+    }
+
+    /// Tells the book that a peer wanted more than its own limits. What others have taken is not its fault.
+    fn over_limit(&self, peer: PeerId, refusal: Refusal) {
+        if refusal.own {
+            let event = PeerEvent::Did {
+                deed: Deed::OverLimit,
+                count: 1,
+                detail: refusal.to_string(),
+            };
+            self.0.book.apply(peer, event);
         }
     }
 

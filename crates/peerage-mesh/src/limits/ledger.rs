@@ -35,6 +35,8 @@ const GARBAGE: u32 = 1;
 const GARBAGE_BURST: u32 = 20;
 /// For how long.
 const SHUT_OUT: Duration = Duration::from_secs(60);
+/// Which part of its calls is left to a peer that is slowed.
+const SLOWED: u32 = 10;
 /// When it is worth trying again where something else has to end before.
 const SOON: Duration = Duration::from_secs(1);
 
@@ -120,6 +122,8 @@ struct Account {
     strikes: Bucket,
     garbage: Bucket,
     shut_out: Option<Instant>,
+    /// Until when it may make fewer calls.
+    slowed: Option<Instant>,
     standing: Arc<Standing>,
 }
 
@@ -134,6 +138,7 @@ impl Account {
             strikes: Bucket::new(STRIKES, STRIKES_BURST, now),
             garbage: Bucket::new(GARBAGE, GARBAGE_BURST, now),
             shut_out: None,
+            slowed: None,
             standing: Arc::default(),
         }
     }
@@ -146,6 +151,7 @@ impl Account {
     fn is_blank(&self, now: Instant) -> bool {
         self.held == Used::default()
             && !self.is_shut_out(now)
+            && self.slowed.is_none_or(|until| until <= now)
             && [&self.calls, &self.opens, &self.strikes, &self.garbage]
                 .iter()
                 .all(|bucket| bucket.is_full(now))
@@ -237,7 +243,7 @@ impl Ledger {
             .full
             .store(!fits, Ordering::Relaxed);
         if !fits {
-            let refusal = self.refuse(Some(peer), Cause::Streams, SOON, now);
+            let refusal = self.refuse(Some(peer), Cause::Streams, SOON, now).of(&room);
             if !room.own {
                 self.strike(peer, now);
             }
@@ -264,8 +270,9 @@ impl Ledger {
     pub(super) fn call(&mut self, peer: PeerId, now: Instant) -> Result<(), Refusal> {
         let room = self.room(peer, Resource::Bytes, 1, now);
         if !(room.own && room.shared) {
-            return Err(self.refuse(Some(peer), Cause::Bytes, SOON, now));
+            return Err(self.refuse(Some(peer), Cause::Bytes, SOON, now).of(&room));
         }
+        self.quicken(&peer, now);
         let account = self.account(peer, now);
         if !account.calls.take(now) {
             let wait = account.calls.wait();
@@ -278,7 +285,7 @@ impl Ledger {
     pub(super) fn hold(&mut self, peer: PeerId, bytes: u64, now: Instant) -> Result<(), Refusal> {
         let room = self.room(peer, Resource::Bytes, bytes, now);
         if !(room.own && room.shared) {
-            return Err(self.refuse(Some(peer), Cause::Bytes, SOON, now));
+            return Err(self.refuse(Some(peer), Cause::Bytes, SOON, now).of(&room));
         }
         self.add(peer, Resource::Bytes, bytes, now);
         Ok(())
@@ -320,12 +327,60 @@ impl Ledger {
         }
         account.stranger = stranger;
         let rate = self.limits.of(stranger).calls_per_second;
-        account.calls.set_rate(rate);
+        account.calls.set_rate(if account.slowed.is_some() {
+            slow(rate)
+        } else {
+            rate
+        });
         account.opens.set_rate(rate);
         if stranger {
             self.strangers.plus(&account.held);
         } else {
             self.strangers.minus(&account.held);
+        }
+    }
+
+    /// What follows from a peer's deeds: it is shut out, and slowed, for so long at the least.
+    pub(super) fn judge(&mut self, peer: PeerId, out: Duration, slowed: Duration, now: Instant) {
+        let limits = self.limits;
+        let account = self.account(peer, now);
+        if !slowed.is_zero() {
+            account.slowed = Some(now + slowed);
+            let rate = limits.of(account.stranger).calls_per_second;
+            account.calls.set_rate(slow(rate));
+        }
+        if !out.is_zero() {
+            let was_out = account.is_shut_out(now);
+            account.shut_out = account.shut_out.max(Some(now + out));
+            if !was_out {
+                self.closing.push(peer);
+                tracing::warn!(%peer, "a peer is shut out for what it did");
+            }
+        }
+    }
+
+    /// A peer is let in again, and has all its calls.
+    pub(super) fn forgive(&mut self, peer: &PeerId) {
+        let limits = self.limits;
+        if let Some(account) = self.accounts.get_mut(peer) {
+            account.shut_out = None;
+            account.slowed = None;
+            account
+                .calls
+                .set_rate(limits.of(account.stranger).calls_per_second);
+        }
+    }
+
+    /// Gives a peer its calls back that is slowed no longer.
+    fn quicken(&mut self, peer: &PeerId, now: Instant) {
+        let limits = self.limits;
+        if let Some(account) = self.accounts.get_mut(peer)
+            && account.slowed.is_some_and(|until| until <= now)
+        {
+            account.slowed = None;
+            account
+                .calls
+                .set_rate(limits.of(account.stranger).calls_per_second);
         }
     }
 
@@ -338,7 +393,11 @@ impl Ledger {
         now: Instant,
     ) -> Refusal {
         self.refused.note(peer, cause, now);
-        Refusal { cause, retry_after }
+        Refusal {
+            cause,
+            retry_after,
+            own: true,
+        }
     }
 
     /// Something of nobody known was refused elsewhere, so many times.
@@ -423,6 +482,20 @@ impl Ledger {
             tracing::warn!(%peer, "a peer goes on although it is refused, and is shut out for a while");
         }
     }
+}
+
+impl Refusal {
+    fn of(self, room: &Room) -> Self {
+        Self {
+            own: !room.own,
+            ..self
+        }
+    }
+}
+
+/// What is left of a rate to whoever is slowed.
+fn slow(rate: u32) -> u32 {
+    (rate / SLOWED).max(1)
 }
 
 /// Where there is room.

@@ -107,6 +107,8 @@ pub struct Refusal {
     pub cause: Cause,
     /// After how long there may be room again.
     pub retry_after: Duration,
+    /// Whether it was the peer's own limit, and not what others have taken.
+    pub own: bool,
 }
 
 /// What a peer was refused.

@@ -8,7 +8,8 @@ use axum::{
     extract::{Path, State},
 };
 use http::{HeaderName, StatusCode, header};
-use peerage_core::problem::Problem;
+use peerage_core::{peer_book::PeerEvent, problem::Problem};
+use peerage_mesh::Origin;
 
 use super::{Local, view};
 use crate::{
@@ -107,6 +108,19 @@ pub(super) async fn ping(
         lost,
         path: link.map(|link| view::path(link.path)),
     }))
+}
+
+/// Forgets what a peer did: it is let in again, with all its calls.
+#[utoipa::path(delete, path = "/api/v1/peers/{peer}/score", responses((status = 204)))]
+pub(super) async fn forgive(
+    State(local): State<Local>,
+    Path(peer): Path<String>,
+) -> Answer<StatusCode> {
+    let ctx = &local.ctx;
+    let id = ctx.resolve(&peer)?;
+    ctx.mesh.book().apply(id, PeerEvent::Forgiven);
+    ctx.audit.changed(Origin::Local, "forgive", id.to_base58());
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// This node's card, as this machine sees it.

@@ -1,6 +1,7 @@
 //! How the local API shows what the node knows.
 
 mod limits;
+mod score;
 
 use peerage_core::{
     Multiaddr, PeerId,
@@ -121,6 +122,7 @@ pub(super) fn peer(ctx: &Context, id: &PeerId, record: &PeerRecord) -> PeerView 
             .unwrap_or_default(),
         card_expires: card.map(|card| rfc3339(card.expires())),
         agent: record.agent.clone(),
+        score: score::score(&record.score),
     }
 }
 

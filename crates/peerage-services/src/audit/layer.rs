@@ -8,8 +8,8 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use http::Method;
-use peerage_core::PeerId;
+use http::{Method, StatusCode};
+use peerage_core::{PeerId, score::Deed};
 use peerage_mesh::Origin;
 
 use super::{Audit, Event, body::Counted};
@@ -31,6 +31,11 @@ pub async fn calls(State(ctx): State<Context>, request: Request, next: Next) -> 
         .filter(|_| response.status().is_client_error());
     if !all && refusal.is_none() {
         return response;
+    }
+    if let (Origin::Peer(peer), Some(Code(code))) = (origin, &refusal)
+        && let Some(deed) = deed(response.status(), code)
+    {
+        ctx.did(peer, deed, object(&method, uri.path()));
     }
     let verdict = match refusal {
         Some(_) => AuditVerdict::Refused,
@@ -67,6 +72,18 @@ fn noted(audit: &Audit, mut event: Event, begun: Instant, response: Response) ->
     }
     let audit = audit.clone();
     response.map(|body| Body::new(Counted::new(body, audit, event, begun)))
+}
+
+/// What a peer did that got such an answer. What is over a limit is counted where that is kept.
+fn deed(status: StatusCode, code: &str) -> Option<Deed> {
+    match (status, code) {
+        // It may have what it asked for, but for what it holds.
+        (_, "secret_in_answer") => None,
+        (StatusCode::FORBIDDEN, _) => Some(Deed::NotAllowed),
+        (_, "bad_revocation") => Some(Deed::Forged),
+        (StatusCode::BAD_REQUEST, "bad_request" | "bad_grant") => Some(Deed::Garbage),
+        _ => None,
+    }
 }
 
 fn object(method: &Method, path: &str) -> String {

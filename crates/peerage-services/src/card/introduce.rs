@@ -13,6 +13,7 @@ use peerage_core::{
     card::{Card, CardError, MAX_CARD_BYTES},
     peer_book::PeerEvent,
     problem::Problem,
+    score::Deed,
 };
 use tokio::{sync::Semaphore, time::timeout};
 
@@ -219,6 +220,14 @@ pub(super) fn accept(ctx: &Context, peer: PeerId, bytes: &[u8]) -> Result<(), Ca
         }
         Ok(None) => Ok(()),
         Err(error) => {
+            let deed = match &error {
+                error if error.is_forgery() => Some(Deed::Forged),
+                CardError::Json(_) | CardError::WrongKey { .. } => Some(Deed::Garbage),
+                _ => None,
+            };
+            if let Some(deed) = deed {
+                ctx.did(peer, deed, error.to_string());
+            }
             ctx.audit
                 .refused(peer, "card", &error.to_string(), "bad_card");
             refused(ctx, peer, &error.to_string());

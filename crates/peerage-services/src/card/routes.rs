@@ -7,7 +7,7 @@ use axum::{
     routing::{get, post},
 };
 use http::{HeaderMap, HeaderName, StatusCode, header};
-use peerage_core::{card::MAX_CARD_BYTES, grant::Chain, problem::Problem};
+use peerage_core::{card::MAX_CARD_BYTES, grant::Chain, problem::Problem, score::Deed};
 use peerage_mesh::Origin;
 
 use super::{CARD_PATH, TELL_PATH, introduce};
@@ -39,6 +39,9 @@ async fn show(
             if headers.contains_key(GRANT_HEADER) {
                 for refused in ctx.members.shown(peer, chains(&headers)?) {
                     let why = refused.to_string();
+                    if refused.is_forgery() {
+                        ctx.did(peer, Deed::Forged, &why);
+                    }
                     let code = Problem::from(refused).code;
                     ctx.audit.refused(peer, "show", &why, &code);
                 }

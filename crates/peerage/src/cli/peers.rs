@@ -1,5 +1,8 @@
 //! `peerage peers`: who is known, and how they are reached.
 
+mod score;
+
+use http::Method;
 use peerage_services::api::{PeerPath, PeerView};
 
 use super::{Context, Failure, client::segment, output::Output};
@@ -9,6 +12,12 @@ use super::{Context, Failure, client::segment, output::Output};
 pub(crate) struct Args {
     /// Show all about one: its name, PeerId, DID or o:// name
     peer: Option<String>,
+    /// Show what their deeds say of them: points for what they did wrong, and what follows
+    #[arg(long)]
+    why: bool,
+    /// Forget what the peer did: it is let in again, with all its calls
+    #[arg(long, requires = "peer", conflicts_with = "why")]
+    reset: bool,
 }
 
 pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
@@ -16,12 +25,28 @@ pub(crate) async fn run(context: &Context, args: Args) -> Result<(), Failure> {
     let output = &context.output;
     if let Some(peer) = args.peer {
         let path = format!("/api/v1/peers/{}", segment(&peer));
+        if args.reset {
+            let score = format!("{path}/score");
+            client.act(Method::DELETE, &score).await?;
+        }
         let peer: PeerView = client.get(&path).await?;
-        output.answer(&peer, |peer| one(output, peer));
+        output.answer(&peer, |peer| {
+            if args.why || args.reset {
+                score::one(output, peer)
+            } else {
+                one(output, peer)
+            }
+        });
         return Ok(());
     }
     let peers: Vec<PeerView> = client.get("/api/v1/peers").await?;
-    output.answer(&peers, |peers| table(output, peers));
+    output.answer(&peers, |peers| {
+        if args.why {
+            score::all(output, peers)
+        } else {
+            table(output, peers)
+        }
+    });
     if peers.is_empty() {
         output.note("no peers yet");
         output.note(
