@@ -1,6 +1,7 @@
 //! The peer book: all that is known of other peers, changed only by events.
 
 mod cards;
+mod event;
 mod jitter;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -15,7 +16,7 @@ use crate::{
     score::{Deed, Score},
 };
 
-pub use self::cards::MAX_STRANGERS_CARDS;
+pub use self::{cards::MAX_STRANGERS_CARDS, event::PeerEvent};
 
 /// Peers kept at the most; past it the stalest stranger makes room, and a new stranger is left out
 /// when nobody can.
@@ -205,87 +206,6 @@ impl PeerRecord {
         });
         true
     }
-}
-
-/// Something that happened to a peer, or was learned of it.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum PeerEvent {
-    /// It was seen or named somewhere.
-    Discovered {
-        /// Where it can be reached.
-        addresses: Vec<Multiaddr>,
-        /// Who says so.
-        source: Source,
-        /// How long that holds; `None` where it does not run out by itself.
-        holds: Option<Duration>,
-    },
-    /// An attempt to connect began.
-    Dialing,
-    /// An attempt to connect failed.
-    DialFailed {
-        /// Why, for people.
-        cause: String,
-    },
-    /// The first connection to it is up, or the connection that is used has changed.
-    Connected {
-        /// The remote end.
-        address: Multiaddr,
-        /// Direct or relayed.
-        path: Path,
-        /// This node dialled, so the address is one to dial again.
-        outbound: bool,
-    },
-    /// The last connection to it has ended.
-    Disconnected {
-        /// Why, when it was not asked for.
-        cause: Option<String>,
-    },
-    /// It said what it runs and where it listens.
-    Identified {
-        /// The program, in its own words.
-        agent: String,
-        /// Where it says that it listens.
-        addresses: Vec<Multiaddr>,
-    },
-    /// A round trip was measured.
-    Measured(
-        /// How long it took.
-        Duration,
-    ),
-    /// Bytes went over its connection since the last such event.
-    Transferred {
-        /// Bytes that came.
-        bytes_in: u64,
-        /// Bytes that went.
-        bytes_out: u64,
-    },
-    /// Its card was verified and is newer than the one held.
-    CardAccepted(
-        /// The card.
-        Arc<Card>,
-    ),
-    /// A card of it was refused.
-    CardRefused {
-        /// Why, for people.
-        cause: String,
-    },
-    /// It did something that says how it is.
-    Did {
-        /// What.
-        deed: Deed,
-        /// How often.
-        count: u64,
-        /// More of it, for people.
-        detail: String,
-    },
-    /// What it did is forgotten: a person says so.
-    Forgiven,
-    /// What it is to this node was decided anew.
-    Related(
-        /// What it is now.
-        Relation,
-    ),
 }
 
 /// The book. See the module's page.

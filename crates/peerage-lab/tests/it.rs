@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod it {
     mod asked;
+    mod attacks;
     mod audit;
     mod by_name;
     mod calls;

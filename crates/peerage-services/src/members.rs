@@ -363,7 +363,16 @@ impl Members {
     fn verify(&self, peer: &PeerId, chain: &Chain, now: u64) -> Result<Option<Grant>, MemberError> {
         let root = chain.root()?;
         let path = self.read().meshes.get(&root).map(|mesh| mesh.path.clone());
-        let Some(path) = path else { return Ok(None) };
+        let Some(path) = path else {
+            // Of another mesh, which is fine, unless it takes the name of one of this node's.
+            let grant = chain.verify(&root, now)?;
+            let known = self.read();
+            let taken = known.meshes.values().find(|m| m.path.covers(&grant.path));
+            return match taken {
+                Some(mesh) => Err(MemberError::SameName(mesh.path.clone())),
+                None => Ok(None),
+            };
+        };
         let grant = chain.verify(&root, now)?;
         if grant.subject.peer_id() != *peer || !path.covers(&grant.path) {
             return Err(MemberError::NotForPeer);

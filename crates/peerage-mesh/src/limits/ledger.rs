@@ -2,6 +2,8 @@
 //!
 //! Pure accounting. Time comes in as an argument, and what is taken is given back by whoever took it.
 
+mod judged;
+
 use std::{
     collections::HashMap,
     sync::{
@@ -35,8 +37,6 @@ const GARBAGE: u32 = 1;
 const GARBAGE_BURST: u32 = 20;
 /// For how long.
 const SHUT_OUT: Duration = Duration::from_secs(60);
-/// Which part of its calls is left to a peer that is slowed.
-const SLOWED: u32 = 10;
 /// When it is worth trying again where something else has to end before.
 const SOON: Duration = Duration::from_secs(1);
 
@@ -328,7 +328,7 @@ impl Ledger {
         account.stranger = stranger;
         let rate = self.limits.of(stranger).calls_per_second;
         account.calls.set_rate(if account.slowed.is_some() {
-            slow(rate)
+            judged::slow(rate)
         } else {
             rate
         });
@@ -337,50 +337,6 @@ impl Ledger {
             self.strangers.plus(&account.held);
         } else {
             self.strangers.minus(&account.held);
-        }
-    }
-
-    /// What follows from a peer's deeds: it is shut out, and slowed, for so long at the least.
-    pub(super) fn judge(&mut self, peer: PeerId, out: Duration, slowed: Duration, now: Instant) {
-        let limits = self.limits;
-        let account = self.account(peer, now);
-        if !slowed.is_zero() {
-            account.slowed = Some(now + slowed);
-            let rate = limits.of(account.stranger).calls_per_second;
-            account.calls.set_rate(slow(rate));
-        }
-        if !out.is_zero() {
-            let was_out = account.is_shut_out(now);
-            account.shut_out = account.shut_out.max(Some(now + out));
-            if !was_out {
-                self.closing.push(peer);
-                tracing::warn!(%peer, "a peer is shut out for what it did");
-            }
-        }
-    }
-
-    /// A peer is let in again, and has all its calls.
-    pub(super) fn forgive(&mut self, peer: &PeerId) {
-        let limits = self.limits;
-        if let Some(account) = self.accounts.get_mut(peer) {
-            account.shut_out = None;
-            account.slowed = None;
-            account
-                .calls
-                .set_rate(limits.of(account.stranger).calls_per_second);
-        }
-    }
-
-    /// Gives a peer its calls back that is slowed no longer.
-    fn quicken(&mut self, peer: &PeerId, now: Instant) {
-        let limits = self.limits;
-        if let Some(account) = self.accounts.get_mut(peer)
-            && account.slowed.is_some_and(|until| until <= now)
-        {
-            account.slowed = None;
-            account
-                .calls
-                .set_rate(limits.of(account.stranger).calls_per_second);
         }
     }
 
@@ -491,11 +447,6 @@ impl Refusal {
             ..self
         }
     }
-}
-
-/// What is left of a rate to whoever is slowed.
-fn slow(rate: u32) -> u32 {
-    (rate / SLOWED).max(1)
 }
 
 /// Where there is room.
