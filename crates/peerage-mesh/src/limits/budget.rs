@@ -166,6 +166,11 @@ impl Budget {
         ledger.garbage(peer, Instant::now());
         let closing = ledger.is_closing();
         drop(ledger);
+        self.did(
+            peer,
+            Deed::Garbage,
+            "what was sent is no request".to_owned(),
+        );
         if closing {
             self.0.closer.wake();
         }
@@ -258,13 +263,18 @@ impl Budget {
     /// Tells the book that a peer wanted more than its own limits. What others have taken is not its fault.
     fn over_limit(&self, peer: PeerId, refusal: Refusal) {
         if refusal.own {
-            let event = PeerEvent::Did {
-                deed: Deed::OverLimit,
-                count: 1,
-                detail: refusal.to_string(),
-            };
-            self.0.book.apply(peer, event);
+            self.did(peer, Deed::OverLimit, refusal.to_string());
         }
+    }
+
+    fn did(&self, peer: PeerId, deed: Deed, detail: String) {
+        let count = 1;
+        let event = PeerEvent::Did {
+            deed,
+            count,
+            detail,
+        };
+        self.0.book.apply(peer, event);
     }
 
     fn is_stranger(&self, peer: &PeerId) -> bool {

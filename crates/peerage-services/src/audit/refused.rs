@@ -68,7 +68,7 @@ fn event(who: Option<Origin>, action: &'static str, cause: Cause) -> Event {
 fn action(cause: Cause) -> Option<&'static str> {
     Some(match cause {
         Cause::Bytes | Cause::Calls => return None,
-        Cause::Streams | Cause::StreamRate | Cause::Queue => "stream",
+        Cause::Streams | Cause::StreamRate | Cause::Queue | Cause::Garbage => "stream",
         Cause::MdnsPackets | Cause::MdnsPeers => "discover",
         _ => "connect",
     })
