@@ -101,6 +101,11 @@ pub fn of(target: &str) -> Vec<Vec<u8>> {
                 .to_json(),
             br#"{"status":404,"type":"https://example.org/x","extra":[1]}"#.to_vec(),
         ],
+        "secrets" => texts([
+            "{\"text\":\"A=1\\nghp_q7ZtW2mXc9LrB4nKvP8sYd3HfJ6gTa1Q5wEeRxU0\\n\"}",
+            "export API_KEY=\"Xk29fLqPz81mWv\" task-a1b2c3d4 sk-ant-q7ZtW2mXc9LrB4nKvP8s",
+            "-----BEGIN PRIVATE KEY-----\\nq7ZtW2mXc9LrB4nKvP8sYd3HfJ6gTa1Q5wEeRxU0\\n-----END PRIVATE KEY-----\\n\\\\",
+        ]),
         "sse" => texts([
             ": comment\r\nid: 1\nevent: message\ndata: {\"a\":\ndata: 1}\n\nretry: 10\rdata\r\r",
             "data:x\n\ndata: y\n\n\u{feff}data: z",

@@ -16,6 +16,7 @@ use peerage_core::{
         rules::{Action, Document, Rules, Step},
     },
     problem::Problem,
+    secrets,
 };
 
 use bytes::Bytes;
@@ -37,7 +38,7 @@ const GRANT_HEADER: &str = "eyJhbGciOiJFZERTQSIsInR5cCI6Im8tZ3JhbnQrand0In0";
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const ALL: [(&str, Target); 17] = [
+pub const ALL: [(&str, Target); 18] = [
     ("address", address),
     ("card", card),
     ("did", did),
@@ -54,6 +55,7 @@ pub const ALL: [(&str, Target); 17] = [
     ("policy", policy),
     ("problem", problem),
     ("rpc", rpc),
+    ("secrets", secrets),
     ("sse", sse),
 ];
 
@@ -176,6 +178,27 @@ pub fn mdns(bytes: &[u8]) {
     if let Ok(Packet::Response(peers)) = included::decode(bytes) {
         assert!(peers.len() <= 16);
     }
+}
+
+/// What is found in pieces is what is found in the whole, and nothing of it is left when it is written over.
+pub fn secrets(bytes: &[u8]) {
+    let whole = secrets::find(bytes);
+    let (mut pieces, mut start) = (Vec::new(), 0_usize);
+    let cuts = (0..bytes.len()).step_by(1 + bytes.len() / 7).chain([bytes.len()]);
+    for cut in cuts.filter(|cut| *cut > 0) {
+        let before = &bytes[start.saturating_sub(secrets::CONTEXT)..start];
+        let searched = secrets::search(before, &bytes[start..cut], cut == bytes.len());
+        pieces.extend(searched.found.iter().map(|found| (found.kind, found.at + start, found.len)));
+        start += searched.decided;
+    }
+    let whole_places: Vec<_> = whole.iter().map(|found| (found.kind, found.at, found.len)).collect();
+    assert_eq!(pieces, whole_places);
+    for found in &whole {
+        let _ = secrets::pointer(bytes, found.at);
+    }
+    let mut over = bytes.to_vec();
+    secrets::redact(&mut over, &whole);
+    assert_eq!(over.len(), bytes.len());
 }
 
 /// A problem is the same after it was written and read.

@@ -15,7 +15,7 @@
 
 use std::{ops::Range, sync::LazyLock};
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, Input, MatchKind};
 
 mod pointer;
 mod shape;
@@ -73,10 +73,12 @@ pub fn search(before: &[u8], bytes: &[u8], last: bool) -> Searched {
     } else {
         bytes.len() - unfinished_prefix(bytes)
     };
-    let mut behind = 0;
-    for hit in PREFIXES.find_iter(bytes) {
+    let (mut next, mut behind) = (0, 0);
+    while let Some(hit) = PREFIXES.find(Input::new(bytes).range(next..)) {
+        // What is none may hold the beginning of one.
+        next = hit.start() + 1;
         let shape = &SHAPES[hit.pattern().as_usize()];
-        if hit.start() < behind || shape.whole_word && in_a_word(before, bytes, hit.start()) {
+        if shape.whole_word && in_a_word(before, bytes, hit.start()) {
             continue;
         }
         let rest = shape.rest(bytes, hit.start());
@@ -86,6 +88,7 @@ pub fn search(before: &[u8], bytes: &[u8], last: bool) -> Searched {
         }
         if let Some((at, len)) = shape.check(bytes, hit.start(), rest) {
             behind = at + len;
+            next = behind;
             let kind = shape.kind;
             found.push(Found { kind, at, len });
         }

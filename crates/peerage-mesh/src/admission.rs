@@ -54,6 +54,10 @@ impl Behaviour {
         self.ask(Some(peer), |gating| {
             gating.may_connect(&peer, ip(at), dialled)
         })?;
+        if !dialled {
+            let admitted = self.budget.admit(id, peer, at);
+            admitted.map_err(ConnectionDenied::new)?;
+        }
         let held = self.budget.connect(peer).map_err(ConnectionDenied::new)?;
         self.held.insert(id, held);
         Ok(dummy::ConnectionHandler)
@@ -77,6 +81,7 @@ impl Behaviour {
 
     fn over(&mut self, id: ConnectionId) {
         self.budget.end(id);
+        self.budget.release(id);
         self.held.remove(&id);
     }
 }

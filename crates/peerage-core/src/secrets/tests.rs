@@ -67,6 +67,10 @@ fn values_with_a_telling_name_are_found() {
 fn private_keys_are_found_as_one() {
     let key =
         format!("-----BEGIN PRIVATE KEY-----\n{RANDOM}\n{RANDOM}\n-----END PRIVATE KEY-----\n");
+    for before in ["", "xglpat", "task-"] {
+        let text = format!("{before}{key}");
+        assert_eq!(only(&text).at, before.len(), "{text}");
+    }
     for text in [key.clone(), key.replace('\n', "\\n")] {
         let found = only(&text);
         assert_eq!((found.kind, found.at), ("private-key", 0));

@@ -240,3 +240,28 @@ async fn ten_thousand_invented_peers_fill_no_more_than_the_book() {
     member.stop().await;
     victim.stop().await;
 }
+
+/// Ten strangers for each of the two that belong together, each wanting as much as it can get.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_times_as_many_strangers_cost_a_member_no_answer() {
+    let lab = Lab::new();
+    let (victim, member, address) = two(&lab).await;
+    let peer = victim.peer_id();
+    let strangers: Vec<_> = (1..=20).map(|n| Stranger::new(n, &address)).collect();
+    let attacks = strangers.iter().map(|stranger| async move {
+        let calls = stream::iter(0..60).map(|_| stranger.card_of(peer));
+        calls.buffer_unordered(8).collect::<Vec<_>>().await
+    });
+    let members = async {
+        for _ in 0..10 {
+            the_member_is_answered(&member).await;
+        }
+    };
+    let (answers, ()) = tokio::join!(join_all(attacks), members);
+    assert_eq!(answers.iter().map(Vec::len).sum::<usize>(), 20 * 60);
+    for stranger in strangers {
+        stranger.tasks.stop().await;
+    }
+    member.stop().await;
+    victim.stop().await;
+}

@@ -145,6 +145,26 @@ impl Budget {
         Ok(self.held(peer, Resource::Connections, 1))
     }
 
+    /// Whether a stranger's network has room for its connection; asked when its key is known.
+    pub(crate) fn admit(
+        &self,
+        id: ConnectionId,
+        peer: PeerId,
+        from: &Multiaddr,
+    ) -> Result<(), Refusal> {
+        let stranger = self.is_stranger(&peer);
+        let now = Instant::now();
+        let mut ledger = self.lock();
+        ledger.standing(peer, now);
+        ledger.relate(&peer, stranger);
+        ledger.admit(id, peer, from, now)
+    }
+
+    /// A connection has ended.
+    pub(crate) fn release(&self, id: ConnectionId) {
+        self.lock().release(id);
+    }
+
     /// A peer has opened a stream.
     pub(crate) fn stream(&self, peer: PeerId) -> Result<Held, Refusal> {
         let mut ledger = self.lock();

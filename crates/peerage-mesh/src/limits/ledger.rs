@@ -195,6 +195,31 @@ impl Ledger {
         begun.map_err(|cause| self.refuse(None, cause, SOON, now))
     }
 
+    /// A peer has connected from an address. Of strangers only so many may of one network; members are not asked.
+    pub(super) fn admit(
+        &mut self,
+        id: ConnectionId,
+        peer: PeerId,
+        from: &Multiaddr,
+        now: Instant,
+    ) -> Result<(), Refusal> {
+        let stranger = self.account(peer, now).stranger;
+        let most = self.limits.connections / 2;
+        if !stranger || self.sources.admit(id, from, most) {
+            return Ok(());
+        }
+        let refusal = self.refuse(Some(peer), Cause::Network, SOON, now);
+        Err(Refusal {
+            own: false,
+            ..refusal
+        })
+    }
+
+    /// A connection has ended.
+    pub(super) fn release(&mut self, id: ConnectionId) {
+        self.sources.release(id);
+    }
+
     /// It is made, or has failed.
     pub(super) fn end(&mut self, id: ConnectionId) {
         self.sources.end(id);

@@ -18,6 +18,8 @@ pub enum Cause {
     ConnectionRate,
     /// A connection: as many are open as may be, in all, by strangers, or by this peer.
     Connections,
+    /// A connection: strangers of its network have as many as may be.
+    Network,
     /// A stream: as many are open as may be, in all, by strangers, or by this peer.
     Streams,
     /// A stream: the peer opens them too fast.
@@ -42,10 +44,11 @@ pub enum Cause {
 
 impl Cause {
     /// All there are.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::HalfOpen,
         Self::ConnectionRate,
         Self::Connections,
+        Self::Network,
         Self::Streams,
         Self::StreamRate,
         Self::Queue,
@@ -65,6 +68,7 @@ impl Cause {
             Self::HalfOpen => "half_open",
             Self::ConnectionRate => "connection_rate",
             Self::Connections => "connections",
+            Self::Network => "network",
             Self::Streams => "streams",
             Self::StreamRate => "stream_rate",
             Self::Queue => "queue",
@@ -85,6 +89,7 @@ impl fmt::Display for Cause {
             Self::HalfOpen => "too many connections are just being made",
             Self::ConnectionRate => "connections are made too fast from this address",
             Self::Connections => "as many connections are open as may be",
+            Self::Network => "strangers of this network have as many connections as may be",
             Self::Streams => "as many streams are open as may be",
             Self::StreamRate => "streams are opened too fast",
             Self::Queue => "streams of this protocol are not taken up fast enough",

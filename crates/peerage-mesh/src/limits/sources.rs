@@ -1,4 +1,4 @@
-//! Who is just connecting, by address: so many at once, and so many a second.
+//! Who connects, by address: so many at once and so many a second; and how many strangers of one network are connected.
 
 use std::{collections::HashMap, net::IpAddr};
 
@@ -11,6 +11,9 @@ use super::{Bucket, Cause};
 const MAX_HALF_OPEN: usize = 128;
 /// Those of them that one address may make.
 const MAX_HALF_OPEN_OF_SOURCE: usize = 32;
+/// Strangers' connections that one network (/24 of IPv4, /64 of IPv6) may have of those that all strangers may have: a quarter, and
+/// at least this many.
+const MIN_OF_NETWORK: usize = 8;
 /// Addresses that are told apart; those beyond share one allowance.
 const MAX_SOURCES: usize = 1024;
 /// For how many seconds an address may save up.
@@ -23,6 +26,8 @@ pub(super) struct Sources {
     half_open: HashMap<ConnectionId, Option<IpAddr>>,
     rates: HashMap<IpAddr, Bucket>,
     others: Bucket,
+    /// The networks of strangers that are connected.
+    strangers: HashMap<ConnectionId, IpAddr>,
 }
 
 impl Sources {
@@ -32,7 +37,27 @@ impl Sources {
             half_open: HashMap::new(),
             rates: HashMap::new(),
             others: Bucket::new(rate, BURST, now),
+            strangers: HashMap::new(),
         }
+    }
+
+    /// A stranger is connected from an address, one of `most` that may be: `false` when its network has its part already.
+    pub(super) fn admit(&mut self, id: ConnectionId, from: &Multiaddr, most: u64) -> bool {
+        let Some(network) = source(from).map(network).filter(|ip| !ip.is_loopback()) else {
+            return true;
+        };
+        let quarter = usize::try_from(most / 4).unwrap_or(usize::MAX);
+        let of_network = self.strangers.values().filter(|n| **n == network).count();
+        let fits = of_network < quarter.max(MIN_OF_NETWORK);
+        if fits {
+            self.strangers.insert(id, network);
+        }
+        fits
+    }
+
+    /// The connection has ended.
+    pub(super) fn release(&mut self, id: ConnectionId) {
+        self.strangers.remove(&id);
     }
 
     /// A connection is being made from an address.
@@ -65,6 +90,7 @@ impl Sources {
 
     pub(super) fn clear(&mut self) {
         self.half_open.clear();
+        self.strangers.clear();
     }
 
     pub(super) fn half_open(&self) -> usize {
@@ -99,6 +125,14 @@ fn source(address: &Multiaddr) -> Option<IpAddr> {
             )),
         },
         _ => None,
+    }
+}
+
+/// The network of an address: what one person may easily have several addresses of.
+fn network(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(ip) => IpAddr::from((u32::from(ip) & (u32::MAX << 8)).to_be_bytes()),
+        IpAddr::V6(_) => ip,
     }
 }
 
@@ -151,6 +185,30 @@ mod tests {
         sources
             .begin(id(1), &at("/ip6/2001:db8::1/tcp/1"), later)
             .unwrap();
+    }
+
+    #[test]
+    fn strangers_of_one_network_have_a_quarter() {
+        let mut sources = Sources::new(64, Instant::now());
+        let admitted = (0..200_usize)
+            .filter(|n| sources.admit(id(*n), &at(&format!("/ip4/192.0.2.{n}/tcp/1")), 100))
+            .count();
+        assert_eq!(admitted, 25);
+        assert!(sources.admit(id(900), &at("/ip4/198.51.100.1/tcp/1"), 100));
+        sources.release(id(0));
+        assert!(sources.admit(id(901), &at("/ip4/192.0.2.250/tcp/1"), 100));
+        let v6 = (0..200_usize)
+            .filter(|n| {
+                sources.admit(
+                    id(1000 + n),
+                    &at(&format!("/ip6/2001:db8::{n:x}/tcp/1")),
+                    100,
+                )
+            })
+            .count();
+        assert_eq!(v6, 25);
+        assert!(sources.admit(id(2000), &at("/ip6/2001:db8:0:1::1/tcp/1"), 100));
+        assert!((0..200).all(|n| sources.admit(id(3000 + n), &at("/ip4/127.0.0.1/tcp/1"), 100)));
     }
 
     #[test]
