@@ -204,7 +204,7 @@ async fn a_hostile_node_gets_nothing_and_is_seen() {
     scene.proofs(&friend).await;
 
     // By its name it is not taken for the member, and nothing has come of the rest.
-    let resolved = victim.context().resolve("member").unwrap();
+    let resolved = peerage_services::names::known(victim.context(), "member").unwrap();
     assert_eq!(resolved, member.peer_id());
     assert_eq!(touched.load(SeqCst), 0);
     let after = LocalApi::of(victim).get("/api/v1/shares").await.json();

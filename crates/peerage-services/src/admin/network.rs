@@ -117,7 +117,7 @@ pub(super) async fn forgive(
     Path(peer): Path<String>,
 ) -> Answer<StatusCode> {
     let ctx = &local.ctx;
-    let id = ctx.resolve(&peer)?;
+    let id = names::known(ctx, &peer)?;
     ctx.mesh.book().apply(id, PeerEvent::Forgiven);
     ctx.audit.changed(Origin::Local, "forgive", id.to_base58());
     Ok(StatusCode::NO_CONTENT)

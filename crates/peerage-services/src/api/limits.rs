@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 /// Limits, use and refusals, as the `limits` of a node.
 ///
 /// What was refused is counted since the node started, by cause: `half_open`, `connection_rate`,
-/// `connections`, `shut_out` and `policy` are connections, `streams`, `stream_rate`, `queue` and `garbage`
+/// `connections`, `network`, `shut_out` and `policy` are connections, `streams`, `stream_rate`, `queue` and `garbage`
 /// streams, `bytes_in_flight` and `call_rate` calls, `mdns_packets`, `mdns_peers` and `book_full` what was
 /// heard of peers. Causes that did not happen are left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
