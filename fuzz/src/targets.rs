@@ -184,14 +184,24 @@ pub fn mdns(bytes: &[u8]) {
 pub fn secrets(bytes: &[u8]) {
     let whole = secrets::find(bytes);
     let (mut pieces, mut start) = (Vec::new(), 0_usize);
-    let cuts = (0..bytes.len()).step_by(1 + bytes.len() / 7).chain([bytes.len()]);
+    let cuts = (0..bytes.len())
+        .step_by(1 + bytes.len() / 7)
+        .chain([bytes.len()]);
     for cut in cuts.filter(|cut| *cut > 0) {
         let before = &bytes[start.saturating_sub(secrets::CONTEXT)..start];
         let searched = secrets::search(before, &bytes[start..cut], cut == bytes.len());
-        pieces.extend(searched.found.iter().map(|found| (found.kind, found.at + start, found.len)));
+        pieces.extend(
+            searched
+                .found
+                .iter()
+                .map(|found| (found.kind, found.at + start, found.len)),
+        );
         start += searched.decided;
     }
-    let whole_places: Vec<_> = whole.iter().map(|found| (found.kind, found.at, found.len)).collect();
+    let whole_places: Vec<_> = whole
+        .iter()
+        .map(|found| (found.kind, found.at, found.len))
+        .collect();
     assert_eq!(pieces, whole_places);
     for found in &whole {
         let _ = secrets::pointer(bytes, found.at);

@@ -60,17 +60,33 @@ def plain(model):
     return value
 
 
+# Where the aggregate says in each result whose it is.
+ORIGIN = "dev.peerage/origin"
+
+
 class Way:
     """One way to one server's tools: how to connect, and what its tools are called there."""
 
-    def __init__(self, name, connect, is_server_itself):
+    def __init__(self, name, connect, origin=None):
+        """`origin`: the peer and server that results say they are from; none at the server's own endpoint."""
         self.name = name
         self.connect = connect
-        self.is_server_itself = is_server_itself
+        self.origin = origin
+        self.is_server_itself = origin is None
         self.names = {}
 
     def tool(self, name):
         return name if self.is_server_itself else self.names[name]
+
+    def answer(self, found):
+        """What the server answered: without where that is from, which must be told and true."""
+        if self.is_server_itself or "error" in found:
+            return found
+        meta = dict(found["_meta"])
+        told = meta.pop(ORIGIN)
+        same((told["peer"], told["server"]), self.origin)
+        rest = {key: value for key, value in found.items() if key != "_meta"}
+        return {**rest, "_meta": meta} if meta else rest
 
 
 def stdio(command, env=None):
@@ -208,11 +224,11 @@ async def check_tools(checks, label, way, server, client, expected):
         same(order(own), order(expected["tools"]))
     for (name, arguments), answer in zip(CALLS[server], expected["calls"], strict=True):
         async with checks.check(f"{label} · call {name} {json.dumps(arguments)[:60]}"):
-            same(await outcome(client, way.tool(name), arguments), answer)
+            same(way.answer(await outcome(client, way.tool(name), arguments)), answer)
     async with checks.check(f"{label} · many calls at once"):
         name, arguments = CALLS[server][0]
         answers = await asyncio.gather(*(outcome(client, way.tool(name), arguments) for _ in range(20)))
-        same(answers, [expected["calls"][0]] * 20)
+        same([way.answer(answer) for answer in answers], [expected["calls"][0]] * 20)
     async with checks.check(f"{label} · unknown tool"):
         answer = await outcome(client, "no-such-tool", {})
         if way.is_server_itself:
@@ -222,7 +238,8 @@ async def check_tools(checks, label, way, server, client, expected):
     if server in PROGRESS:
         name, arguments = PROGRESS[server]
         async with checks.check(f"{label} · progress"):
-            same(await progress_of(client, way.tool(name), arguments), expected["progress"])
+            answered = await progress_of(client, way.tool(name), arguments)
+            same({**answered, "result": way.answer(answered["result"])}, expected["progress"])
         async with checks.check(f"{label} · given up, and used again"):
             try:
                 await client.call_tool(way.tool(name), {"duration": 30, "steps": 2}, read_timeout_seconds=0.5)
@@ -231,7 +248,7 @@ async def check_tools(checks, label, way, server, client, expected):
             else:
                 raise AssertionError("it was not given up")
             name, arguments = CALLS[server][0]
-            same(await outcome(client, way.tool(name), arguments), expected["calls"][0])
+            same(way.answer(await outcome(client, way.tool(name), arguments)), expected["calls"][0])
 
 
 async def check_rest(checks, label, client, expected):
@@ -338,10 +355,11 @@ async def main():
     for server, command in (item.split("=", 1) for item in options.server):
         expected = {mode: await directly(server, shlex.split(command), mode) for mode in MODES}
         endpoint = f"{api}/peers/{options.peer}/mcp/{server}"
+        origin = (options.peer, server)
         ways = [
-            Way("peerage mcp", stdio([options.peerage, "mcp"], {"PEERAGE_HOME": options.home}), False),
-            Way("/mcp", http(f"{api}/mcp", token), False),
-            Way("its endpoint", http(endpoint, token), True),
+            Way("peerage mcp", stdio([options.peerage, "mcp"], {"PEERAGE_HOME": options.home}), origin),
+            Way("/mcp", http(f"{api}/mcp", token), origin),
+            Way("its endpoint", http(endpoint, token)),
         ]
         for way in ways:
             for mode in MODES:
